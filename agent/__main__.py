@@ -1,0 +1,82 @@
+"""`python -m agent train | eval`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+
+USAGE = """usage: python -m agent COMMAND ...
+
+  train RECIPE [--option value ...]   train a policy; the same command continues a run that was cut off
+  eval --model FOLDER --env.id ID     evaluate a checkpoint
+  recipes                             list the packaged recipes
+
+Each command explains its options with --help.
+"""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run a command; returns the exit status: 0 done, 1 an error that was explained, 2 wrong usage, 130 interrupted."""
+    _refuse_shadowed_packages()
+    commands: dict[str, Callable[[Sequence[str]], int]] = {"train": _train, "eval": _eval, "recipes": _recipes}
+    if not arguments or arguments[0] not in commands:
+        known = bool(arguments) and arguments[0] in ("-h", "--help")
+        print(USAGE, file=sys.stdout if known else sys.stderr)
+        return 0 if known else 2
+    # A module beside the recipe or in the current folder may hold a user's environment.
+    sys.path.append(os.getcwd())
+    from .errors import AgentError
+
+    try:
+        return commands[arguments[0]](arguments[1:])
+    except AgentError as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("stopped at once; the last checkpoint is whole", file=sys.stderr)
+        return 130
+
+
+def _train(arguments: Sequence[str]) -> int:
+    from .cli import read_config
+
+    config = read_config("train", arguments)  # before torch is imported: a mistake is told at once
+
+    from rich.console import Console
+
+    from .report import show_report
+    from .run import run
+
+    console = Console()
+    ended = run(config, console)
+    if ended.report is not None:
+        show_report(console, config, ended.report)
+    return 0 if ended.finished else 130
+
+
+def _eval(arguments: Sequence[str]) -> int:
+    from .evaluate_command import evaluate_command
+
+    return evaluate_command(arguments)
+
+
+def _recipes(arguments: Sequence[str]) -> int:
+    from .recipes import packaged
+
+    for name, path in packaged().items():
+        print(f"{name:16} {path.read_text().splitlines()[0].removeprefix('# ')}")
+    return 0
+
+
+def _refuse_shadowed_packages() -> None:
+    """`agent` is a common name: make sure that this is ours and not a folder that happens to lie in the way."""
+    import agent
+
+    if getattr(agent, "DISTRIBUTION", None) != "rllava-gym":
+        where = getattr(agent, "__file__", None) or list(agent.__path__)
+        sys.exit(f"the package `agent` of rllava-gym is shadowed by {where}; run from another folder or rename that one")
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

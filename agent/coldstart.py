@@ -1,0 +1,163 @@
+"""The cold start: supervised steps on an environment's own demonstrations, by TRL's SFTTrainer on our token path.
+
+Demonstrations are rendered by the same renderer and laid out by the same `make_batch` as rollouts, and the loss lies on
+the same action tokens that reinforcement learning trains afterwards.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import torch
+from datasets import IterableDataset
+from datasets.utils.logging import disable_progress_bar
+from transformers import PrinterCallback, ProgressCallback, TrainerCallback
+from trl import SFTConfig, SFTTrainer
+
+from .config import ColdStartConfig, EnvironmentConfig
+from .engine.batching import make_batch
+from .errors import ConfigError
+from .model.load import VLM
+from .rollout.environments import EnvironmentSpec, make_environment, optional
+from .rollout.render import Renderer
+from .seeds import derive_seed, generator
+from .types import Row
+
+
+class Demonstrator:
+    """Rows of demonstrations, without end: example i is the same whenever and wherever it is made.
+
+    Raises:
+        ConfigError: an environment provides no such demonstrator.
+    """
+
+    def __init__(self, env: EnvironmentConfig, config: ColdStartConfig, renderer: Renderer, seed: int) -> None:
+        self.renderer = renderer
+        self.seed = seed
+        self.sources = config.sources
+        self.weights = [source.weight / sum(s.weight for s in config.sources) for source in config.sources]
+        self._envs = []
+        for source in config.sources:
+            made = make_environment(EnvironmentSpec(env.id, {**env.kwargs, **env.train, **source.kwargs}))
+            needed = "solve" if source.demonstrator == "solve" else "baseline"
+            if optional(made, needed) is None:
+                raise ConfigError(
+                    f"cold_start.sources: {env.id} does not provide {needed}(), so it has no demonstrator "
+                    f"{source.demonstrator!r}; leave cold_start.sources empty or add it to the environment"
+                )
+            self._envs.append(made)
+
+    def row(self, index: int) -> Row:
+        """Demonstration `index`: a whole episode."""
+        dice = generator(self.seed, "cold start", index)
+        which = int(dice.choice(len(self.sources), p=self.weights))
+        env, demonstrator = self._envs[which], self.sources[which].demonstrator
+        observation, _ = env.reset(seed=derive_seed(self.seed, "cold start world", index))
+        row = Row((self.renderer.prompt(observation["text"], observation["images"]),))
+        script = list(optional(env, "solve")()) if demonstrator == "solve" else []
+        turn, done = 0, False
+        while not done:
+            text = script.pop(0) if script else optional(env, "baseline")(demonstrator, dice)
+            row = row.append(self.renderer.demonstration(text, turn))
+            observation, _, terminated, truncated, _ = env.step(text)
+            done, turn = terminated or truncated, turn + 1
+            if not done:
+                row = row.append(self.renderer.observation(observation["text"], observation["images"], turn, True))
+        return row
+
+    def texts(self, count: int) -> Iterator[str]:
+        """What the first demonstrations say: material for a tokenizer. Needs no renderer."""
+        for index in range(count):
+            env = self._envs[index % len(self._envs)]
+            observation, _ = env.reset(seed=derive_seed(self.seed, "texts", index))
+            yield str(observation["text"])
+            if optional(env, "solve") is not None:
+                yield from optional(env, "solve")()
+
+
+def cold_start(
+    vlm: VLM,
+    demonstrator: Demonstrator,
+    config: ColdStartConfig,
+    seed: int,
+    validate: Callable[[], float],
+    on_step: Callable[[int, dict[str, float]], None],
+    interrupted: Callable[[], bool] = lambda: False,
+) -> int:
+    """Train until greedy validation reaches `stop_at`, or for `max_steps`; returns the steps taken."""
+    renderer, merge = demonstrator.renderer, vlm.processor.merge
+
+    def collate(examples: Sequence[dict[str, int]]) -> dict[str, Any]:
+        rows = [demonstrator.row(example["index"]) for example in examples]
+        batch = make_batch(rows, list(range(len(rows))), [0.0] * len(rows), renderer.pixels, merge)
+        renderer.forget()
+        inputs: dict[str, Any] = {
+            "input_ids": batch.input_ids,
+            "attention_mask": batch.attention_mask.long(),
+            "position_ids": batch.position_ids,
+            "labels": batch.input_ids.masked_fill(~batch.action_mask, -100),
+        }
+        if batch.images:
+            inputs["pixel_values"] = torch.cat([image.pixels for image in batch.images])
+            inputs["image_grid_thw"] = torch.tensor([image.grid for image in batch.images])
+        return inputs
+
+    class Progress(TrainerCallback):
+        """Reports each step, validates at the stated interval, and stops by the rule."""
+
+        def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **_: Any) -> None:
+            if logs and "loss" in logs:
+                on_step(state.global_step, {name: float(logs[name]) for name in ("loss", "grad_norm", "learning_rate")})
+
+        def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            if state.global_step % config.check_every == 0 and config.stop_at < 1.0:
+                score = validate()
+                on_step(state.global_step, {"validation": score})
+                control.should_training_stop |= score >= config.stop_at
+            control.should_training_stop |= interrupted()
+
+    disable_progress_bar()
+    with tempfile.TemporaryDirectory() as scratch:
+        trainer = SFTTrainer(
+            model=vlm.model,
+            args=SFTConfig(
+                output_dir=scratch,
+                max_steps=config.max_steps,
+                per_device_train_batch_size=config.batch_size,
+                learning_rate=config.lr,
+                warmup_steps=20,
+                lr_scheduler_type="linear",
+                max_grad_norm=1.0,
+                adam_beta2=0.99,
+                logging_steps=10,
+                save_strategy="no",
+                report_to="none",
+                remove_unused_columns=False,
+                dataset_kwargs={"skip_prepare_dataset": True},
+                dataloader_num_workers=1,
+                max_length=None,
+                seed=seed % 2**31,
+                use_cpu=vlm.model.device.type == "cpu",
+                gradient_checkpointing=False,
+                bf16=False,
+            ),
+            train_dataset=IterableDataset.from_generator(_indices, gen_kwargs={"count": config.max_steps * config.batch_size}),
+            data_collator=collate,
+            processing_class=vlm.processor.tokenizer,
+            callbacks=[Progress()],
+        )
+        trainer.remove_callback(PrinterCallback)
+        trainer.remove_callback(ProgressCallback)
+        try:
+            trainer.train()
+        finally:
+            # The trainer replaces the model's forward by one with a fused loss; others use this model after it.
+            vlm.model.__dict__.pop("forward", None)
+    return int(trainer.state.global_step)
+
+
+def _indices(count: int) -> Iterator[dict[str, int]]:
+    for index in range(count):
+        yield {"index": index}

@@ -1,0 +1,269 @@
+"""What a recipe may say: one frozen dataclass an area. Nothing derived is stored here.
+
+The docstrings are what `python -m agent train --help` prints.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+
+@dataclass(frozen=True)
+class EnvironmentConfig:
+    """The environment that the policy acts in.
+
+    Args:
+        id: A Gymnasium id, such as "RLLaVA/Counting-v0".
+        kwargs: Keyword arguments that it is made with in training and evaluation.
+        train: More of them in training (over `kwargs`).
+        validation: More of them when checkpoints are chosen.
+        test: More of them in the final evaluation.
+    """
+
+    id: str
+    kwargs: dict[str, Any] = field(default_factory=dict)
+    train: dict[str, Any] = field(default_factory=lambda: {"split": "train"})
+    validation: dict[str, Any] = field(default_factory=lambda: {"split": "validation"})
+    test: dict[str, Any] = field(default_factory=lambda: {"split": "test"})
+
+
+@dataclass(frozen=True)
+class TinyShape:
+    """Shape of the model that is made on the spot.
+
+    Args:
+        hidden: Width of the language model and of the vision tower; a multiple of 32.
+        feed_forward: Inner width of both feed-forward layers.
+        layers: Depth of the language model.
+        vision_layers: Depth of the vision tower.
+        patch: Side of a patch in pixels.
+        merge: Patches per side that become one image token.
+        vocabulary: Upper bound of the tokenizer's size, 256 bytes and special tokens included.
+        max_pixels: Larger pictures are scaled down to this many pixels.
+    """
+
+    hidden: int = 64
+    feed_forward: int = 192
+    layers: int = 2
+    vision_layers: int = 2
+    patch: int = 14
+    merge: int = 1
+    vocabulary: int = 768
+    max_pixels: int = 448 * 448
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """The policy's model.
+
+    Args:
+        path: A Hugging Face checkpoint folder, or "tiny" for a model made on the spot.
+        tiny: Shape of the tiny model.
+        dtype: Of the weights; "auto" is bfloat16 on a GPU that has it and float32 elsewhere.
+        device: "auto" (a GPU if there is one), "cpu", "cuda" or "cuda:1".
+        gradient_checkpointing: Compute activations again in the backward pass instead of keeping them.
+    """
+
+    path: str = "tiny"
+    tiny: TinyShape = field(default_factory=TinyShape)
+    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    device: str = "auto"
+    gradient_checkpointing: bool = False
+
+
+@dataclass(frozen=True)
+class Demonstrations:
+    """A source of demonstrations for the cold start.
+
+    Args:
+        kwargs: Over the environment's training arguments.
+        weight: Share of the examples, relative to the other sources.
+        demonstrator: "solve" for the environment's expert, or the name of one of its baselines.
+    """
+
+    kwargs: dict[str, Any] = field(default_factory=dict)
+    weight: float = 1.0
+    demonstrator: str = "solve"
+
+
+@dataclass(frozen=True)
+class ColdStartConfig:
+    """Supervised steps before reinforcement learning, on the environment's own demonstrations.
+
+    Args:
+        sources: Where demonstrations come from; none: no cold start.
+        max_steps: Optimizer steps at most.
+        batch_size: Demonstrations a step.
+        lr: Peak learning rate; it warms up over 20 steps and falls linearly to a tenth.
+        stop_at: Greedy validation score at which the cold start ends; 1.0 or more: never before `max_steps`.
+        check_every: Steps between validations.
+        check_episodes: Episodes of each validation.
+    """
+
+    sources: list[Demonstrations] = field(default_factory=list)
+    max_steps: int = 2000
+    batch_size: int = 32
+    lr: float = 4e-3
+    stop_at: float = 0.5
+    check_every: int = 100
+    check_episodes: int = 256
+
+
+@dataclass(frozen=True)
+class RolloutConfig:
+    """How episodes are collected.
+
+    Args:
+        prompts_per_step: Tasks a step (groups).
+        group_size: Episodes of each task.
+        temperature: Of sampling in training.
+        max_turn_tokens: Tokens the policy may write in one turn.
+        max_row_tokens: Tokens a context may hold, images and answers included.
+        max_turns: Turns after which an episode is truncated, whatever its environment says.
+        concurrency: Episodes open at once.
+        threads: Environments stepped at once.
+        deterministic: Admit turns in rounds, so that a run can be repeated bit for bit; False overlaps environments
+            with generation.
+    """
+
+    prompts_per_step: int = 16
+    group_size: int = 8
+    temperature: float = 1.0
+    max_turn_tokens: int = 512
+    max_row_tokens: int = 4096
+    max_turns: int = 16
+    concurrency: int = 256
+    threads: int = 4
+    deterministic: bool = True
+
+
+@dataclass(frozen=True)
+class AlgorithmConfig:
+    """What is optimised.
+
+    Args:
+        advantage: Advantage estimator; allowed: see `agent.objective.advantage.ADVANTAGES`.
+        policy_loss: Policy loss; allowed: see `agent.objective.policy_loss.POLICY_LOSSES`.
+        clip_low: The probability ratio is held above 1 - clip_low.
+        clip_high: The probability ratio is held below 1 + clip_high.
+        kl_coef: Weight of the divergence from the starting policy; 0 needs no reference model.
+        kl_estimator: How that divergence is estimated.
+        shuffle_rewards: A control: permute the rewards over the whole batch, so that nothing can be learned from them.
+    """
+
+    advantage: Literal["grpo"] = "grpo"
+    policy_loss: Literal["ppo_clip"] = "ppo_clip"
+    clip_low: float = 0.2
+    clip_high: float = 0.2
+    kl_coef: float = 0.0
+    kl_estimator: Literal["k2", "k3"] = "k3"
+    shuffle_rewards: bool = False
+
+
+@dataclass(frozen=True)
+class OptimizerConfig:
+    """How the weights move.
+
+    Args:
+        steps: Reinforcement-learning steps; 0 trains nothing.
+        lr: Peak learning rate of AdamW.
+        schedule: After the warm-up: "linear" falls to 0 at the last step, "cosine" likewise, "constant" stays.
+        warmup_steps: Steps from 0 to the peak.
+        weight_decay: Of AdamW.
+        beta1: Of AdamW.
+        beta2: Of AdamW.
+        max_grad_norm: Longer gradients are scaled down to this norm.
+        micro_batch_tokens: Tokens, padding included, of one forward and backward pass.
+    """
+
+    steps: int = 200
+    lr: float = 1e-6
+    schedule: Literal["linear", "cosine", "constant"] = "linear"
+    warmup_steps: int = 0
+    weight_decay: float = 0.0
+    beta1: float = 0.9
+    beta2: float = 0.99
+    max_grad_norm: float = 1.0
+    micro_batch_tokens: int = 8192
+
+
+@dataclass(frozen=True)
+class EvaluationConfig:
+    """When and how the policy is evaluated.
+
+    Args:
+        validate_every: Steps between validations; 0: never during training.
+        validation_episodes: Episodes of each (greedy).
+        test_episodes: Episodes of the test before and after training; 0: no test.
+        sampled: Test with sampling at the training temperature too.
+    """
+
+    validate_every: int = 50
+    validation_episodes: int = 256
+    test_episodes: int = 512
+    sampled: bool = True
+
+
+@dataclass(frozen=True)
+class CheckConfig:
+    """The check, at every step, that sampler and trainer see the same thing.
+
+    Args:
+        max_gap: Largest allowed difference of a sampled token's log-probability (nats); "auto" is 1e-3 in float32 and
+            1.0 in bfloat16. Tokens below probability 1e-6 are not compared.
+        on_failure: "stop" ends the run with a checkpoint, naming the first bad token; "warn" goes on.
+    """
+
+    max_gap: float | Literal["auto"] = "auto"
+    on_failure: Literal["stop", "warn"] = "stop"
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """Where the run lives on disk.
+
+    Args:
+        name: Of the run's folder.
+        folder: Folder of all runs.
+        seed: Root of every random draw.
+        save_every: Steps between checkpoints; the last step is always saved.
+        keep: Checkpoints kept, the newest.
+        record_every: Steps between recordings of all trajectories.
+    """
+
+    name: str = "run"
+    folder: str = "runs"
+    seed: int = 0
+    save_every: int = 50
+    keep: int = 2
+    record_every: int = 25
+
+
+@dataclass(frozen=True)
+class Config:
+    """A recipe.
+
+    Args:
+        env: The environment that the policy acts in.
+        modules: Modules to import first, because they register environments.
+        model: The policy's model.
+        cold_start: Supervised steps before reinforcement learning.
+        rollout: How episodes are collected.
+        algorithm: What is optimised.
+        optimizer: How the weights move.
+        evaluation: When and how the policy is evaluated.
+        check: The check that sampler and trainer agree.
+        run: Where the run lives on disk.
+    """
+
+    env: EnvironmentConfig
+    modules: list[str] = field(default_factory=list)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    cold_start: ColdStartConfig = field(default_factory=ColdStartConfig)
+    rollout: RolloutConfig = field(default_factory=RolloutConfig)
+    algorithm: AlgorithmConfig = field(default_factory=AlgorithmConfig)
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+    check: CheckConfig = field(default_factory=CheckConfig)
+    run: RunConfig = field(default_factory=RunConfig)

@@ -1,0 +1,139 @@
+"""Trajectories as tensors: one line a row, padded on the right, split by a token budget.
+
+All (rows, tokens) tensors are aligned with the tokens: entry t belongs to token t, also where it was computed from the
+tokens before it. A batch in which images and placeholders disagree cannot be built.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from ..model.positions import mrope_positions
+from ..model.processor import ProcessedImage
+from ..types import Row
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Rows as tensors.
+
+    Attributes:
+        input_ids: Expanded token ids, 0 where padded.
+        attention_mask: True at tokens, False at padding.
+        position_ids: Multimodal rotary positions.
+        action_mask: True at the tokens that are trained.
+        sampler_logprobs: What the sampler said of the actions, 0 elsewhere (and for demonstrations).
+        advantages: One a token, 0 outside actions.
+        trajectory: Which trajectory each row belongs to.
+        images: One for each image of the rows, in reading order.
+        image_row: The row of each image.
+    """
+
+    input_ids: Int[Tensor, "rows tokens"]
+    attention_mask: Bool[Tensor, "rows tokens"]
+    position_ids: Int[Tensor, "3 rows tokens"]
+    action_mask: Bool[Tensor, "rows tokens"]
+    sampler_logprobs: Float[Tensor, "rows tokens"]
+    advantages: Float[Tensor, "rows tokens"]
+    trajectory: Int[Tensor, " rows"]
+    images: tuple[ProcessedImage, ...]
+    image_row: tuple[int, ...]
+
+    def __len__(self) -> int:
+        return len(self.input_ids)
+
+    def split(self, max_tokens: int) -> Iterator[Batch]:
+        """Micro-batches of consecutive rows, each padded no further than its own longest row and holding at most
+        `max_tokens` padded tokens (a single longer row stands alone)."""
+        lengths = self.attention_mask.sum(1).tolist()
+        start = 0
+        while start < len(self):
+            stop, width = start + 1, lengths[start]
+            while stop < len(self) and max(width, lengths[stop]) * (stop + 1 - start) <= max_tokens:
+                width = max(width, lengths[stop])
+                stop += 1
+            yield self.rows(start, stop, width)
+            start = stop
+
+    def rows(self, start: int, stop: int, width: int) -> Batch:
+        """Rows `start` to `stop`, cut to `width` tokens."""
+        kept = [i for i, row in enumerate(self.image_row) if start <= row < stop]
+        pieces = {
+            name: getattr(self, name)[start:stop, :width]
+            for name in ("input_ids", "attention_mask", "action_mask", "sampler_logprobs", "advantages")
+        }
+        return Batch(
+            **pieces,
+            position_ids=self.position_ids[:, start:stop, :width],
+            trajectory=self.trajectory[start:stop],
+            images=tuple(self.images[i] for i in kept),
+            image_row=tuple(self.image_row[i] - start for i in kept),
+        )
+
+
+def make_batch(
+    rows: Sequence[Row],
+    trajectory: Sequence[int],
+    advantages: Sequence[float],
+    pixels: Callable[[str], ProcessedImage],
+    merge: int,
+) -> Batch:
+    """Tensors for these rows.
+
+    Args:
+        rows: At least one.
+        trajectory: Which trajectory each row belongs to.
+        advantages: One a row; every action token of the row gets it.
+        pixels: The picture with a given hash.
+        merge: Patches per side of one image token.
+
+    Raises:
+        ValueError: an image's features do not number its placeholder tokens.
+    """
+    width = max(len(row) for row in rows)
+    shape = (len(rows), width)
+    input_ids = np.zeros(shape, dtype=np.int64)
+    attention = np.zeros(shape, dtype=bool)
+    action = np.zeros(shape, dtype=bool)
+    logprobs = np.zeros(shape, dtype=np.float32)
+    positions = np.zeros((3, *shape), dtype=np.int64)
+    images: list[ProcessedImage] = []
+    image_row: list[int] = []
+    for index, row in enumerate(rows):
+        length, spans = len(row), row.images
+        input_ids[index, :length] = row.token_ids
+        attention[index, :length] = True
+        action[index, :length] = row.action_mask
+        positions[:, index, :length] = mrope_positions(length, spans, merge)
+        start = 0
+        for segment in row.segments:
+            if segment.logprobs is not None:
+                logprobs[index, start : start + len(segment.token_ids)] = segment.logprobs
+            start += len(segment.token_ids)
+        for span in spans:
+            picture = pixels(span.sha256)
+            if picture.tokens != span.length or picture.grid != span.grid:
+                raise ValueError(
+                    f"image {span.sha256[:12]} has {picture.tokens} features, the row {span.length} tokens"
+                )
+            images.append(picture)
+            image_row.append(index)
+    weights = torch.tensor(advantages, dtype=torch.float32)[:, None]
+    mask = torch.from_numpy(action)
+    return Batch(
+        torch.from_numpy(input_ids),
+        torch.from_numpy(attention),
+        torch.from_numpy(positions),
+        mask,
+        torch.from_numpy(logprobs),
+        torch.where(mask, weights, torch.zeros(())),
+        torch.tensor(trajectory),
+        tuple(images),
+        tuple(image_row),
+    )

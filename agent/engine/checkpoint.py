@@ -1,0 +1,90 @@
+"""Checkpoints: a Hugging Face folder beside the trainer's state, complete or absent.
+
+A checkpoint is written under another name, flushed to the disk and then renamed, so that what bears a checkpoint's name
+is always whole, whatever happened while it was written.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..errors import CheckpointError
+from ..model.load import VLM
+
+STATE = "trainer.pt"
+NAME = re.compile(r"step_(\d+)")
+
+
+def save_checkpoint(folder: Path, step: int, vlm: VLM, state: dict[str, Any], keep: int) -> Path:
+    """Write `folder/step_N`, then remove all but the `keep` newest; step 0, where training began, always stays.
+
+    Raises:
+        CheckpointError: the disk is full or the folder cannot be written. Earlier checkpoints are untouched.
+    """
+    final = folder / f"step_{step}"
+    partial = folder / f".partial_step_{step}"
+    try:
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        vlm.save(partial)
+        torch.save({**state, "step": step}, partial / STATE)
+        for path in partial.rglob("*"):
+            _flush(path)
+        _replace(partial, final)
+    # safetensors and torch report a full disk as their own exceptions.
+    except Exception as error:
+        shutil.rmtree(partial, ignore_errors=True)
+        kept = latest_checkpoint(folder)
+        raise CheckpointError(
+            f"the checkpoint of step {step} could not be written to {folder}: {error}. "
+            + (f"{kept.name} is whole and the run continues from it. " if kept else "")
+            + "Free some space or change run.folder, then start the same command again."
+        ) from error
+    for old in _checkpoints(folder)[:-keep]:
+        if old.name != "step_0":
+            shutil.rmtree(old)
+    return final
+
+
+def latest_checkpoint(folder: Path) -> Path | None:
+    """The newest whole checkpoint, or None. Leftovers of an interrupted write are not looked at."""
+    found = _checkpoints(folder)
+    return found[-1] if found else None
+
+
+def load_state(checkpoint: Path) -> dict[str, Any]:
+    """The trainer's state of a checkpoint (tensors on the CPU).
+
+    Raises:
+        CheckpointError: it is missing or damaged.
+    """
+    try:
+        return torch.load(checkpoint / STATE, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise CheckpointError(f"{checkpoint / STATE} cannot be read ({error}); delete {checkpoint} to use an older one")
+
+
+def _checkpoints(folder: Path) -> list[Path]:
+    found = [(int(match[1]), path) for path in folder.glob("step_*") if (match := NAME.fullmatch(path.name))]
+    return [path for _, path in sorted(found)]
+
+
+def _replace(partial: Path, final: Path) -> None:
+    if final.exists():  # a run that was resumed from an older checkpoint writes this step again
+        shutil.rmtree(final)
+    partial.rename(final)
+    _flush(final.parent)
+
+
+def _flush(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,82 @@
+"""The train engine for one process: AdamW, a learning-rate schedule, gradient clipping."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from transformers import PreTrainedModel
+
+from ..config import OptimizerConfig
+
+
+class LocalEngine:
+    """Holds the weights and the optimizer's state. `backward` accumulates gradients, `step` applies them."""
+
+    def __init__(self, model: PreTrainedModel, config: OptimizerConfig) -> None:
+        self.model = model
+        self.config = config
+        self.steps_taken = 0
+        # Embeddings may be shared with the head: parameters() yields each tensor once.
+        self.optimizer = torch.optim.AdamW(
+            [parameter for parameter in model.parameters() if parameter.requires_grad],
+            lr=config.lr,
+            betas=(config.beta1, config.beta2),
+            weight_decay=config.weight_decay,
+        )
+
+    @property
+    def lr(self) -> float:
+        """The rate of the next step."""
+        return self.config.lr * schedule(
+            self.steps_taken, self.config.steps, self.config.warmup_steps, self.config.schedule
+        )
+
+    def backward(self, loss: torch.Tensor) -> None:
+        loss.backward()
+
+    def step(self) -> float:
+        """Apply the accumulated gradients; returns their norm before clipping. A gradient that is not finite is thrown
+        away and its norm returned, so that one bad batch never destroys the weights."""
+        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.max_grad_norm)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.lr
+        if torch.isfinite(norm):
+            self.optimizer.step()
+        self.discard()
+        self.steps_taken += 1
+        return float(norm)
+
+    def discard(self) -> None:
+        """Throw the accumulated gradients away."""
+        self.optimizer.zero_grad(set_to_none=True)
+
+    def skip(self) -> None:
+        """A step with nothing to learn from: the schedule advances, the weights stay."""
+        self.steps_taken += 1
+
+    def named_tensors(self) -> Iterator[tuple[str, torch.Tensor]]:
+        """The weights as a rollout engine takes them."""
+        yield from self.model.state_dict(keep_vars=True).items()
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"optimizer": self.optimizer.state_dict(), "steps_taken": self.steps_taken}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.steps_taken = state["steps_taken"]
+
+
+def schedule(step: int, steps: int, warmup: int, kind: str) -> float:
+    """Factor of the learning rate at `step` (0 is the first): linear warm-up, then linear, cosine or constant.
+
+    The first step after the warm-up has factor 1; "linear" and "cosine" would reach 0 at step `steps`.
+    """
+    if step < warmup:
+        return (step + 1) / (warmup + 1)
+    if kind == "constant":
+        return 1.0
+    progress = min(1.0, (step - warmup) / max(1, steps - warmup))
+    return 1.0 - progress if kind == "linear" else 0.5 * (1.0 + math.cos(math.pi * progress))

@@ -1,0 +1,40 @@
+"""What can go wrong in the trainer, and whose fault it is.
+
+    AgentError
+    ├── ConfigError        the recipe or an option: nothing has run yet
+    ├── CheckpointError    a model folder or a saved state cannot be read or written
+    ├── ObservationError   an environment returned what its contract does not allow; the run stops
+    ├── EnvironmentFault   an environment raised; the run stops
+    ├── MismatchError      sampler and trainer disagree about a token's log-probability
+    └── RunDirectoryError  the run directory belongs to another configuration or is in use
+"""
+
+from __future__ import annotations
+
+
+class AgentError(Exception):
+    """Base of all errors whose message is meant for the person who started the run."""
+
+
+class ConfigError(AgentError):
+    """A recipe or an option is not acceptable. The message names the field and what is allowed."""
+
+
+class CheckpointError(AgentError):
+    """A checkpoint folder is incomplete, of another family, or cannot be written."""
+
+
+class ObservationError(AgentError):
+    """An environment returned something outside its contract: the fault of its author."""
+
+
+class EnvironmentFault(AgentError):
+    """An environment raised an exception: the fault of its author."""
+
+
+class MismatchError(AgentError):
+    """The sampler's and the trainer's log-probabilities differ by more than the bound."""
+
+
+class RunDirectoryError(AgentError):
+    """The run directory holds a run of another configuration, or another process uses it."""

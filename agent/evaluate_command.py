@@ -1,0 +1,100 @@
+"""`python -m agent eval`: a checkpoint on an environment, beside the environment's own baselines."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from .cli import read_options
+from .config import EnvironmentConfig, ModelConfig, RolloutConfig
+
+
+@dataclass(frozen=True)
+class EvaluateConfig:
+    """Evaluate a checkpoint.
+
+    Args:
+        model: A Hugging Face checkpoint folder, or a run's folder (its newest checkpoint is taken).
+        env: The environment; `env.test` are the arguments over `env.kwargs`.
+        modules: Modules to import first, because they register environments.
+        episodes: Episodes; the first tasks of the split.
+        temperature: 0 decodes greedily.
+        seed: Root of every random draw.
+        baselines: The environment's baselines to show beside the checkpoint.
+        rollout: How episodes are played.
+        device: "auto", "cpu", "cuda".
+        dtype: "auto", "float32" or "bfloat16".
+        output: Folder for results.json and the transcripts; empty: only the table is shown.
+    """
+
+    model: str
+    env: EnvironmentConfig
+    modules: list[str] = field(default_factory=lambda: ["envs"])
+    episodes: int = 512
+    temperature: float = 0.0
+    seed: int = 0
+    baselines: list[str] = field(default_factory=lambda: ["constant", "random", "blind", "oracle"])
+    rollout: RolloutConfig = field(default_factory=RolloutConfig)
+    device: str = "auto"
+    dtype: str = "auto"
+    output: str = ""
+
+
+def evaluate_command(arguments: Sequence[str]) -> int:
+    """Run the command; returns the exit status."""
+    options = read_options("eval", arguments, EvaluateConfig, "Evaluate a checkpoint on an environment.")
+
+    from rich.console import Console
+
+    from .config import Config
+    from .engine.checkpoint import latest_checkpoint
+    from .evaluate import evaluate_baseline, evaluate_policy, primary_metric, scores_of, summarise
+    from .parts import build
+    from .progress import Progress
+    from .records import write_trajectories
+    from .report import results_table
+    from .rollout.episode import Budget
+
+    console = Console()
+    folder = latest_checkpoint(Path(options.model) / "checkpoints") or Path(options.model)
+    config = Config(
+        env=options.env,
+        modules=options.modules,
+        model=ModelConfig(path=str(folder), device=options.device, dtype=options.dtype),  # type: ignore[arg-type]
+        rollout=options.rollout,
+    )
+    parts = build(config, Path(), None)
+    progress = Progress(console)
+    try:
+        driver = parts.driver("test")
+        metric = primary_metric(driver.pool)
+        progress.phase("evaluation", options.episodes)
+        sizes = options.rollout
+        trajectories = evaluate_policy(
+            driver,
+            options.episodes,
+            Budget(options.temperature, sizes.max_turn_tokens, sizes.max_row_tokens, sizes.max_turns),
+            options.seed,
+            lambda _: progress.advance(),
+        )
+        decoding = "sampled" if options.temperature else "greedy"
+        rows = []
+        for name in options.baselines:
+            scores = evaluate_baseline(driver.pool, name, options.episodes, options.seed)
+            if scores is not None:
+                rows.append(summarise(name, options.env.id, "none", metric, scores, options.seed))
+        own = scores_of(trajectories, metric)
+        rows.append(summarise(folder.name, options.env.id, decoding, metric, own, options.seed))
+        if options.output:
+            output = Path(options.output)
+            write_trajectories(
+                output, "transcripts", trajectories, parts.renderer.pixels, parts.vlm.processor.decode
+            )
+            (output / "results.json").write_text(json.dumps({"rows": [asdict(row) for row in rows]}, indent=1))
+    finally:
+        progress.stop()
+        parts.close()
+    console.print(results_table([asdict(row) for row in rows]))
+    return 0

@@ -1,0 +1,61 @@
+"""One forward pass, for the sampler and the trainer alike: each distinct picture is encoded once, however often it occurs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from transformers import Cache, PreTrainedModel
+
+from .processor import ProcessedImage
+
+
+def hidden_states(
+    model: PreTrainedModel,
+    input_ids: torch.Tensor,
+    attention_mask: torch.Tensor,
+    position_ids: torch.Tensor,
+    images: Sequence[ProcessedImage],
+    cache: Cache | None = None,
+) -> torch.Tensor:
+    """Last hidden states of the language model.
+
+    Args:
+        model: A vision-language model with its head (`...ForConditionalGeneration`).
+        input_ids: (batch, length) expanded token ids.
+        attention_mask: (batch, cached + length), 1 where a key may be seen; causality is added by the model.
+        position_ids: (3, batch, length), see `positions.mrope_positions`.
+        images: One for each run of placeholders in `input_ids`, in reading order over rows; equal ones may repeat.
+        cache: Continued in place, if given.
+
+    Returns:
+        (batch, length, hidden).
+    """
+    output = model.base_model(
+        input_ids=input_ids,
+        attention_mask=attention_mask,
+        position_ids=position_ids,
+        past_key_values=cache,
+        use_cache=cache is not None,
+        mm_encoder_outputs={"image": _encoded(model, images)} if images else None,
+    )
+    return output.last_hidden_state
+
+
+def next_token_logits(model: PreTrainedModel, hidden: torch.Tensor) -> torch.Tensor:
+    """(..., vocabulary) logits of (..., hidden) states."""
+    return model.get_output_embeddings()(hidden)
+
+
+def _encoded(model: PreTrainedModel, images: Sequence[ProcessedImage]) -> object:
+    distinct = {image.sha256: image for image in images}
+    index = {sha256: i for i, sha256 in enumerate(distinct)}
+    pixels = torch.cat([image.pixels for image in distinct.values()]).to(model.device)
+    grids = torch.tensor([image.grid for image in distinct.values()], device=model.device)
+    output = model.base_model.get_image_features(pixels, grids, return_dict=True)
+    order = [index[image.sha256] for image in images]
+    output.pooler_output = tuple(output.pooler_output[i] for i in order)
+    # Qwen3-VL also feeds features of earlier vision layers to the first layers of the language model.
+    if getattr(output, "deepstack_features", None) is not None:
+        output.deepstack_features = [tuple(layer[i] for i in order) for layer in output.deepstack_features]
+    return output

@@ -1,0 +1,70 @@
+"""Load a vision-language model from a folder: any checkpoint of the Qwen2-VL, Qwen2.5-VL or Qwen3-VL family."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from transformers import (
+    PreTrainedModel,
+    Qwen2_5_VLForConditionalGeneration,
+    Qwen2VLForConditionalGeneration,
+    Qwen3VLForConditionalGeneration,
+)
+
+from ..errors import CheckpointError
+from .processor import Processor
+
+FAMILIES: dict[str, type[PreTrainedModel]] = {
+    "qwen2_vl": Qwen2VLForConditionalGeneration,
+    "qwen2_5_vl": Qwen2_5_VLForConditionalGeneration,
+    "qwen3_vl": Qwen3VLForConditionalGeneration,
+}
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+
+@dataclass(frozen=True, eq=False)
+class VLM:
+    """A model with its processor. `family`: the config's `model_type`."""
+
+    model: PreTrainedModel
+    processor: Processor
+    family: str
+
+    def save(self, folder: Path) -> None:
+        """Write weights, config and processor in Hugging Face's format into an existing folder."""
+        self.model.save_pretrained(folder)
+        self.processor.save(folder)
+
+
+def load_vlm(folder: str | Path, dtype: str = "float32", device: str = "cpu") -> VLM:
+    """Load a checkpoint folder.
+
+    Args:
+        folder: A Hugging Face checkpoint folder on this machine.
+        dtype: "float32" or "bfloat16".
+        device: Where torch puts it, such as "cpu" or "cuda:0".
+
+    Raises:
+        CheckpointError: the folder is missing, incomplete, or of a family that is not supported.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise CheckpointError(f"{folder}: no such folder; a model is a local Hugging Face checkpoint folder")
+    processor = Processor(folder)
+    family = processor.config.get("model_type")
+    if family not in FAMILIES:
+        raise CheckpointError(f"{folder}: model_type is {family!r}; supported are {', '.join(FAMILIES)}")
+    try:
+        model, report = FAMILIES[family].from_pretrained(
+            folder, dtype=DTYPES[dtype], local_files_only=True, attn_implementation="sdpa", output_loading_info=True
+        )
+    except (OSError, ValueError, RuntimeError) as error:
+        raise CheckpointError(f"{folder}: the weights cannot be loaded: {error}") from error
+    if report["missing_keys"]:
+        missing = sorted(report["missing_keys"])
+        raise CheckpointError(
+            f"{folder}: {len(missing)} weights are missing and would be random, among them {', '.join(missing[:3])}"
+        )
+    return VLM(model.to(device), processor, family)

@@ -1,0 +1,35 @@
+"""Recipes: the only place where environment ids, a model and an algorithm meet. `find` gives a recipe's file."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from importlib.resources import files
+from pathlib import Path
+
+from ..errors import ConfigError
+
+
+def find(name: str) -> Path:
+    """A YAML file by its path, or a packaged recipe by its name.
+
+    Raises:
+        ConfigError: neither exists; the nearest packaged recipes are named.
+    """
+    if Path(name).suffix in (".yaml", ".yml"):
+        if not Path(name).is_file():
+            raise ConfigError(f"{name}: no such recipe file")
+        return Path(name)
+    known = packaged()
+    if name not in known:
+        near = get_close_matches(name, known, n=1) or list(known)
+        raise ConfigError(
+            f"{name!r} is not a packaged recipe; did you mean {near[0]!r}? Packaged: {', '.join(known)}. "
+            "A recipe of your own is given by its path, ending in .yaml"
+        )
+    return known[name]
+
+
+def packaged() -> dict[str, Path]:
+    """The packaged recipes by name."""
+    paths = [Path(str(path)) for path in files(__package__).iterdir() if path.name.endswith(".yaml")]
+    return {path.stem: path for path in sorted(paths)}

@@ -1,0 +1,218 @@
+"""One episode as a state machine: an environment on one side, token requests on the other.
+
+Its rules: an image goes in whole or not at all; a turn begins only if its whole token budget is free; whatever ends the
+episode leaves a trajectory that says why.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from numbers import Real
+from typing import Any, TypeAlias
+
+from ..errors import AgentError, CheckpointError, EnvironmentFault, ObservationError
+from ..seeds import derive_seed
+from ..types import Outcome, Row, SampledWith, Segment, Trajectory
+from .engine import Completion, Request, SamplingParams
+from .environments import EnvironmentPool
+from .render import Renderer, checked_observation
+
+# What `reset` (2 values) or `step` (5 values) returned, or how the episode ended because infrastructure failed.
+Received: TypeAlias = "tuple[Any, ...] | Outcome"
+
+
+@dataclass(frozen=True)
+class EpisodeSpec:
+    """Which world, and whose dice.
+
+    Attributes:
+        task: The environment's task index, or None to reset by seed alone.
+        seed: The reset seed; siblings of a group share it.
+        sampling_seed: From which the seed of each turn's tokens is derived; siblings differ in it.
+    """
+
+    task: int | None
+    seed: int
+    sampling_seed: int
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What an episode may use.
+
+    Attributes:
+        temperature: Of sampling; 0 is greedy.
+        max_turn_tokens: Tokens the policy may write in one turn.
+        max_row_tokens: Expanded tokens a row may have: prompt, images, observations and actions.
+        max_turns: Turns after which the episode is truncated, whatever the environment says.
+    """
+
+    temperature: float
+    max_turn_tokens: int
+    max_row_tokens: int
+    max_turns: int
+
+
+class Episode:
+    """Plays one episode.
+
+    `reset` and `step` call the environment and may run in any thread; `receive` takes what they returned, renders it and
+    belongs to the driver's own thread, where equal pictures of siblings are processed once.
+    """
+
+    def __init__(self, id: int, spec: EpisodeSpec, pool: EnvironmentPool, renderer: Renderer, budget: Budget) -> None:
+        self.id = id
+        self.spec = spec
+        self.pool = pool
+        self.renderer = renderer
+        self.budget = budget
+        self.rows: list[Row] = []
+        self.turn = 0
+        self.score = 0.0
+        self.info: Mapping[str, Any] = {}
+        self.outcome: Outcome | None = None
+        self._env = pool.take()
+
+    @property
+    def done(self) -> bool:
+        return self.outcome is not None
+
+    @property
+    def trajectory(self) -> Trajectory:
+        if self.outcome is None:
+            raise RuntimeError("the episode is not over")
+        return Trajectory(
+            self.pool.spec.id,
+            self.spec.task,
+            self.spec.seed,
+            tuple(self.rows),
+            self.outcome,
+            rewards=_numbers(self.info.get("rewards")),
+            metrics=_numbers(self.info.get("metrics")),
+            tags=dict(self.info.get("tags") or {}),
+        )
+
+    def request(self) -> Request:
+        """The turn that is to be generated now."""
+        row = self.rows[-1]
+        sampling = SamplingParams(
+            self.budget.temperature,
+            self.budget.max_turn_tokens,
+            derive_seed(self.spec.sampling_seed, self.turn),
+            self.renderer.processor.stop_ids,
+            self.renderer.processor.banned_ids,
+        )
+        return Request(self.id, self.id, row.collapsed, tuple(self.renderer.pictures(row)), sampling)
+
+    def reset(self) -> Received:
+        """Reset the environment."""
+        options = None if self.spec.task is None else {"task": self.spec.task}
+        return self._call("reset", lambda: self._env.reset(seed=self.spec.seed, options=options), 2)
+
+    def step(self, completion: Completion) -> Received:
+        """Give the environment the finished turn."""
+        text = self.renderer.action_text(completion.token_ids)
+        return self._call("step", lambda: self._env.step(text), 5)
+
+    def receive(self, returned: Received, completion: Completion | None = None) -> None:
+        """Append the finished turn, if one led here, and what the environment answered; or end the episode."""
+        if isinstance(returned, Outcome):
+            if completion is not None:
+                self._append_action(completion, None)
+            self._end(returned)
+            return
+        if completion is None:
+            observation, self.info = returned
+            text, images = checked_observation(observation, self._where)
+            self._open(self._rendered(lambda: self.renderer.prompt(text, images)))
+            return
+        observation, reward, terminated, truncated, self.info = returned
+        self._append_action(completion, self._checked_reward(reward))
+        self.turn += 1
+        if terminated or truncated or self.turn >= self.budget.max_turns:
+            reason = "" if terminated else str(self.info.get("truncated", "turns"))
+            self._end(Outcome("terminated" if terminated else "truncated", self.score, reason))
+            return
+        text, images = checked_observation(observation, self._where)
+        if self.info.get("context") == "restart":
+            self._open(self._rendered(lambda: self.renderer.prompt(text, images, self.turn)))
+        else:
+            self._continue(text, images, completion.stop_reason == "stop")
+
+    def _open(self, prompt: Segment) -> None:
+        if self._fits(0, prompt):
+            self.rows.append(Row((prompt,)))
+
+    def _continue(self, text: str, images: tuple, answer_ended: bool) -> None:
+        if self.renderer.family.rewrites_history:
+            raise CheckpointError(
+                "this model's chat template rewrites earlier turns when a new one comes, so tokens cannot be appended; "
+                "use a single-turn environment, one that restarts its context, or another chat template"
+            )
+        segment = self._rendered(lambda: self.renderer.observation(text, images, self.turn, answer_ended))
+        if self._fits(len(self.rows[-1]), segment):
+            self.rows[-1] = self.rows[-1].append(segment)
+
+    def _fits(self, used: int, segment: Segment) -> bool:
+        if used + len(segment.token_ids) + self.budget.max_turn_tokens <= self.budget.max_row_tokens:
+            return True
+        self._end(Outcome("truncated", self.score, "context"))
+        return False
+
+    def _append_action(self, completion: Completion, reward: float | None) -> None:
+        sampled = SampledWith(
+            self.budget.temperature,
+            self.renderer.processor.banned_ids,
+            self.budget.max_turn_tokens,
+            derive_seed(self.spec.sampling_seed, self.turn),
+            completion.weight_version,
+            completion.stop_reason,
+        )
+        action = Segment("action", completion.token_ids, self.turn, (), completion.logprobs, sampled, reward)
+        self.rows[-1] = self.rows[-1].append(action)
+
+    def _call(self, name: str, call: Callable[[], Any], values: int) -> Received:
+        """What the environment returned, or the outcome if its infrastructure failed."""
+        try:
+            returned = call()
+        except AgentError:
+            raise
+        except Exception as error:
+            # Sandboxes and services mark their own failures; everything else is a fault of the environment's author.
+            if getattr(error, "infrastructure_failure", False):
+                return Outcome("failed", None, f"{type(error).__name__}: {error}")
+            raise EnvironmentFault(f"{self._where}: {name}() raised {type(error).__name__}: {error}") from error
+        if not isinstance(returned, tuple) or len(returned) != values:
+            raise ObservationError(f"{self._where}: {name}() must return {values} values, got {returned!r:.200}")
+        if not isinstance(returned[-1], Mapping):
+            raise ObservationError(f"{self._where}: {name}() must return info as a dict, got {returned[-1]!r:.200}")
+        return returned
+
+    def _checked_reward(self, reward: object) -> float:
+        if not isinstance(reward, Real) or not math.isfinite(reward):
+            raise ObservationError(
+                f"{self._where}: the reward must be a finite number, got {reward!r}; "
+                f"rewards by term: {dict(self.info.get('rewards') or {})}"
+            )
+        self.score += float(reward)
+        return float(reward)
+
+    def _rendered(self, render: Callable[[], Segment]) -> Segment:
+        try:
+            return render()
+        except ObservationError as error:
+            raise ObservationError(f"{self._where}: {error}") from error
+
+    def _end(self, outcome: Outcome) -> None:
+        self.outcome = outcome
+        self.pool.give_back(self._env)
+
+    @property
+    def _where(self) -> str:
+        return f"{self.pool.spec.id} (task {self.spec.task}, seed {self.spec.seed}, turn {self.turn})"
+
+
+def _numbers(mapping: Mapping[str, Any] | None) -> dict[str, float]:
+    return {str(name): float(value) for name, value in (mapping or {}).items()}

@@ -1,0 +1,155 @@
+"""Messages and pictures to tokens, and tokens back to text: the only place where a segment is made.
+
+Text is encoded when it comes in and never again. A segment is complete when it leaves here: every picture has exactly as
+many placeholder tokens as it has features, and no text has become a control token.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..errors import ObservationError
+from ..model.processor import ProcessedImage, Processor
+from ..types import ImageSpan, Row, Segment
+from .chat import ChatFamily, read_chat_family
+
+
+@dataclass(frozen=True)
+class Trusted:
+    """Template text: the control tokens spelled in it are meant."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Untrusted:
+    """Text from an environment or a tool: nothing in it is ever a control token."""
+
+    text: str
+
+
+class Renderer:
+    """Makes segments for one checkpoint's tokenizer, pictures and chat template, and keeps the pixels of what it rendered.
+
+    `pixels(sha256)` gives sampler and trainer the very same tensors.
+    """
+
+    def __init__(self, processor: Processor) -> None:
+        self.processor = processor
+        self.family: ChatFamily = read_chat_family(processor.tokenizer, processor.image_token)
+        self._pixels: dict[str, ProcessedImage] = {}
+
+    def prompt(self, text: str, images: Sequence[np.ndarray], turn: int = 0) -> Segment:
+        """The first (or rebuilt) prompt, up to where the policy's answer begins."""
+        parts = [Trusted(self.family.opening), *self._content(text, images), Trusted(self.family.reply)]
+        return self._segment("prompt", parts, turn)
+
+    def observation(self, text: str, images: Sequence[np.ndarray], turn: int, answer_ended: bool) -> Segment:
+        """What the environment answered, as the next user message, up to where the next answer begins.
+
+        `answer_ended`: whether the policy sampled its end token; if not (cut by the token limit), the end token is put
+        here, as a token that nobody is trained on.
+        """
+        head = self.family.following if answer_ended else self.family.closing + self.family.following
+        return self._segment("observation", [Trusted(head), *self._content(text, images), Trusted(self.family.reply)], turn)
+
+    def demonstration(self, text: str, turn: int) -> Segment:
+        """An action written by somebody else than the policy, with its end token: what a cold start imitates."""
+        return Segment("action", (*self.processor.encode(text), *self.processor.stop_ids[:1]), turn)
+
+    def action_text(self, token_ids: Sequence[int]) -> str:
+        """What an environment's `step` is given: the turn's text, special tokens spelled out, without the end token."""
+        ids = list(token_ids)
+        while ids and ids[-1] in self.processor.stop_ids:
+            ids.pop()
+        return self.processor.decode(ids)
+
+    def pixels(self, sha256: str) -> ProcessedImage:
+        return self._pixels[sha256]
+
+    def pictures(self, row: Row) -> list[ProcessedImage]:
+        """The row's pictures in order."""
+        return [self._pixels[span.sha256] for span in row.images]
+
+    def forget(self, keep: Sequence[str] = ()) -> None:
+        """Drop the pixels of episodes that are over; `keep` names those still needed."""
+        self._pixels = {key: self._pixels[key] for key in keep}
+
+    def _content(self, text: str, images: Sequence[np.ndarray]) -> list[Trusted | Untrusted | ProcessedImage]:
+        before, after = self.family.image.split(self.processor.image_token)
+        parts: list[Trusted | Untrusted | ProcessedImage] = []
+        for image in images:
+            parts += [Trusted(before), self.processor.process(image), Trusted(after)]
+        return [*parts, Untrusted(text)]
+
+    def _segment(self, kind: str, parts: Sequence[Trusted | Untrusted | ProcessedImage], turn: int) -> Segment:
+        ids: list[int] = []
+        spans: list[ImageSpan] = []
+        # Neighbouring texts are encoded together: a template's newline and a message's first characters may be one token.
+        pending: list[Trusted | Untrusted] = []
+
+        def flush() -> None:
+            ids.extend(self._encode(pending))
+            pending.clear()
+
+        for part in parts:
+            if not isinstance(part, ProcessedImage):
+                pending.append(part)
+                continue
+            flush()
+            spans.append(ImageSpan(len(ids), part.tokens, part.grid, part.sha256))
+            ids += [self.processor.image_token_id] * part.tokens
+            self._pixels[part.sha256] = part
+        flush()
+        return Segment(kind, tuple(ids), turn, tuple(spans))  # type: ignore[arg-type]
+
+    def _encode(self, parts: Sequence[Trusted | Untrusted]) -> list[int]:
+        ids: list[int] = []
+        plain = ""
+        for part in parts:
+            if isinstance(part, Untrusted):
+                plain += part.text
+                continue
+            for piece in self._pieces(part.text):
+                if piece in self.processor.control_tokens:
+                    ids += self.processor.encode(plain) if plain else []
+                    ids.append(self.processor.control_tokens[piece])
+                    plain = ""
+                else:
+                    plain += piece
+        return ids + (self.processor.encode(plain) if plain else [])
+
+    def _pieces(self, text: str) -> list[str]:
+        """A template's text cut at its control tokens."""
+        pieces = [text]
+        for token in sorted(self.processor.control_tokens, key=len, reverse=True):
+            cut: list[str] = []
+            for piece in pieces:
+                if piece in self.processor.control_tokens:
+                    cut.append(piece)
+                    continue
+                for part in piece.split(token):
+                    cut += [part, token]
+                cut.pop()
+            pieces = cut
+        return [piece for piece in pieces if piece]
+
+
+def checked_observation(observation: object, where: str) -> tuple[str, tuple[np.ndarray, ...]]:
+    """Text and images of an observation.
+
+    Raises:
+        ObservationError: it is not `{"text": str, "images": sequence of arrays}`. `where` names environment and step.
+    """
+    if not isinstance(observation, Mapping) or not {"text", "images"} <= set(observation):
+        came = sorted(map(str, observation)) if isinstance(observation, Mapping) else type(observation).__name__
+        raise ObservationError(f'{where}: an observation must be {{"text": str, "images": tuple of arrays}}, got {came}')
+    text, images = observation["text"], observation["images"]
+    if not isinstance(text, str):
+        raise ObservationError(f'{where}: observation["text"] must be a str, got {type(text).__name__}')
+    if not isinstance(images, (tuple, list)):
+        raise ObservationError(f'{where}: observation["images"] must be a tuple of arrays, got {type(images).__name__}')
+    return text, tuple(images)

@@ -1,0 +1,180 @@
+"""The whole of a training command: cold start, test, reinforcement learning, test, report. Continues where it was cut off."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from time import perf_counter
+from typing import Any
+
+from rich.console import Console
+
+from .coldstart import Demonstrator, cold_start
+from .config import Config
+from .evaluate import (
+    evaluate_baseline,
+    evaluate_policy,
+    paired_difference,
+    primary_metric,
+    scores_of,
+    summarise,
+)
+from .interrupt import Interrupt
+from .parts import Parts, build
+from .progress import Progress
+from .records import write_trajectories
+from .report import write_report
+from .run_directory import RunDirectory
+from .train import budget, save, train, validate
+
+BASELINES = ("constant", "random", "blind", "oracle")
+SHOWN_TRANSCRIPTS = 24
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a training command ended: `finished` with its report, or interrupted with a checkpoint."""
+
+    finished: bool
+    report: dict[str, Any] | None
+
+
+def run(config: Config, console: Console) -> Ended:
+    """Run or continue a recipe.
+
+    Raises:
+        AgentError: its message says what to do.
+    """
+    directory = RunDirectory(config)
+    progress = Progress(console)
+    try:
+        if (report := directory.read_json("report.json")) is not None:
+            console.print(f"{directory.path} is finished; delete the folder or give another --run.name to run again")
+            return Ended(True, report)
+        with Interrupt() as stop:
+            return _run(config, directory, progress, stop)
+    finally:
+        progress.stop()
+        directory.close()
+
+
+def _run(config: Config, directory: RunDirectory, progress: Progress, stop: Interrupt) -> Ended:
+    clock = _Clock(directory)
+    checkpoint = directory.latest
+    parts = build(config, directory.path, checkpoint)
+    first = int(checkpoint.name.removeprefix("step_")) if checkpoint else 0
+    try:
+        if checkpoint is None:
+            with clock.phase("cold start"):
+                _cold_start(config, parts, progress, stop)
+            if stop.requested:
+                progress.warn("interrupted during the cold start, which begins again with the same command")
+                return Ended(False, None)
+            save(config, parts, directory, 0)
+        elif first:
+            progress.console.print(f"continuing {directory.path} after step {first}")
+        with clock.phase("test"):
+            _test(config, parts, directory, "before", progress)
+        progress.phase("training", config.optimizer.steps, first)
+        with clock.phase("training"):
+            finished = train(config, parts, directory, first, progress, stop)
+        if finished.interrupted:
+            progress.warn(f"interrupted; saved after step {finished.step}. The same command continues")
+            return Ended(False, None)
+        with clock.phase("test"):
+            _test(config, parts, directory, "after", progress)
+            baselines = _baselines(config, parts)
+        report = _report(config, parts, directory, baselines, clock)
+        write_report(directory, report, parts.vlm.processor.decode)
+        return Ended(True, report)
+    finally:
+        parts.close()
+
+
+def _cold_start(config: Config, parts: Parts, progress: Progress, stop: Interrupt) -> None:
+    if not config.cold_start.sources:
+        return
+    progress.phase("cold start", config.cold_start.max_steps)
+    demonstrator = Demonstrator(config.env, config.cold_start, parts.renderer, config.run.seed)
+    cold_start(
+        parts.vlm,
+        demonstrator,
+        config.cold_start,
+        config.run.seed,
+        lambda: validate(config, parts, config.cold_start.check_episodes),
+        progress.step,
+        lambda: stop.requested,
+    )
+    parts.rollout_engine.load_weights(parts.train_engine.named_tensors(), 0)
+
+
+def _test(config: Config, parts: Parts, directory: RunDirectory, name: str, progress: Progress) -> None:
+    """Test the policy as it is; what was tested before is not tested again."""
+    episodes = config.evaluation.test_episodes
+    if not episodes or directory.read_json(f"evaluations/{name}.json") is not None:
+        return
+    driver = parts.driver("test")
+    temperatures = {"greedy": 0.0} | ({"sampled": config.rollout.temperature} if config.evaluation.sampled else {})
+    progress.phase(f"test {name}", episodes * len(temperatures))
+    scores: dict[str, list[float]] = {}
+    for decoding, temperature in temperatures.items():
+        trajectories = evaluate_policy(
+            driver, episodes, budget(config, temperature), config.run.seed, lambda _: progress.advance()
+        )
+        scores[decoding] = scores_of(trajectories, primary_metric(driver.pool))
+        write_trajectories(
+            directory.path / "evaluations",
+            f"{name}_{decoding}",
+            trajectories[:SHOWN_TRANSCRIPTS],
+            parts.renderer.pixels,
+            parts.vlm.processor.decode,
+        )
+        parts.renderer.forget()
+    directory.write_json(f"evaluations/{name}.json", scores)
+
+
+def _baselines(config: Config, parts: Parts) -> dict[str, list[float] | None]:
+    episodes = config.evaluation.test_episodes
+    pool = parts.driver("test").pool
+    return {name: evaluate_baseline(pool, name, episodes, config.run.seed) for name in BASELINES if episodes}
+
+
+def _report(
+    config: Config, parts: Parts, directory: RunDirectory, baselines: dict[str, list[float] | None], clock: _Clock
+) -> dict[str, Any]:
+    metric, seed = primary_metric(parts.driver("test").pool), config.run.seed
+    evaluations = {name: directory.read_json(f"evaluations/{name}.json") or {} for name in ("before", "after")}
+    rows = []
+    for name, scores in baselines.items():
+        if scores is not None:
+            rows.append(asdict(summarise(name, config.env.id, "none", metric, scores, seed)))
+    differences = []
+    for decoding in evaluations["after"]:
+        for name in ("before", "after"):
+            rows.append(asdict(summarise(name, config.env.id, decoding, metric, evaluations[name][decoding], seed)))
+        value, low, high = paired_difference(evaluations["before"][decoding], evaluations["after"][decoding])
+        differences.append({"decoding": decoding, "value": value, "low": low, "high": high})
+    report = {"seconds": round(sum(clock.seconds.values()), 1), "phases": clock.seconds, "rows": rows}
+    report |= {"paired_differences": differences, "steps": config.optimizer.steps}
+    directory.write_json("report.json", report)
+    return report
+
+
+class _Clock:
+    """Seconds of each phase, summed over the processes that a run took."""
+
+    def __init__(self, directory: RunDirectory) -> None:
+        self.directory = directory
+        self.seconds: dict[str, float] = directory.read_json("seconds.json") or {}
+        self._name, self._since = "", 0.0
+
+    def phase(self, name: str) -> _Clock:
+        self._name = name
+        return self
+
+    def __enter__(self) -> None:
+        self._since = perf_counter()
+
+    def __exit__(self, *_: object) -> None:
+        spent = self.seconds.get(self._name, 0.0) + perf_counter() - self._since
+        self.seconds[self._name] = round(spent, 2)
+        self.directory.write_json("seconds.json", self.seconds)

@@ -1,0 +1,37 @@
+"""Every exception that this package raises on purpose.
+
+    EnvError
+    ├── ArgumentError           (ValueError)   a keyword argument or option is not allowed; raised at construction
+    ├── EnvironmentAuthorError  (RuntimeError) an environment broke the contract: the run must stop
+    ├── WorldNotFoundError      (RuntimeError) the arguments leave no world for the wanted split
+    ├── EpisodeOrderError       (gymnasium.error.ResetNeeded) step() before reset() or after the end
+    └── ImageError              (ValueError)   bytes that are not an acceptable picture
+
+What a policy does wrong is none of these: it is an observation, and the episode goes on.
+"""
+
+from gymnasium.error import ResetNeeded
+
+
+class EnvError(Exception):
+    """The root: catches everything that this package raises on purpose."""
+
+
+class ArgumentError(EnvError, ValueError):
+    """A keyword argument or a reset option is not allowed. The message names it, what came and what is allowed."""
+
+
+class EnvironmentAuthorError(EnvError, RuntimeError):
+    """An environment returned something that its contract forbids. The message names the environment."""
+
+
+class WorldNotFoundError(EnvError, RuntimeError):
+    """No world could be drawn: the arguments leave too few worlds, or ask for too much in too little room."""
+
+
+class EpisodeOrderError(EnvError, ResetNeeded):
+    """step() was called before reset(), or after the episode had ended."""
+
+
+class ImageError(EnvError, ValueError):
+    """Bytes are not a picture that may be shown: corrupt, truncated, too large, or of another format."""
