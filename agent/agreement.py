@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -29,19 +29,27 @@ def compare(batch: Batch, trainer_logprobs: torch.Tensor, bound: float) -> Agree
 
     A difference that is not a number exceeds every bound.
     """
-    compared = batch.action_mask & (batch.sampler_logprobs.exp() > SMALLEST_PROBABILITY)
+    # Written with "not smaller", so that what is not a number is compared. A token that is rare to one side alone is too.
+    rare = (batch.sampler_logprobs.exp() <= SMALLEST_PROBABILITY) & (trainer_logprobs.exp() <= SMALLEST_PROBABILITY)
+    compared = batch.action_mask & ~rare
     gap = torch.where(compared, (trainer_logprobs - batch.sampler_logprobs).abs(), torch.zeros(()))
     bad = (~(gap <= bound)).nonzero()
     worst = (int(bad[0, 0]), int(bad[0, 1])) if len(bad) else None
     return Agreement(float(gap.max()), float(gap.sum() / compared.sum().clamp(min=1)), worst)
 
 
-def describe(agreement: Agreement, batch: Batch, rows: Sequence[Row], trainer_logprobs: torch.Tensor, decode: object) -> str:
-    """Which token was bad first, in words. `decode` turns token ids into text."""
+def describe(
+    agreement: Agreement,
+    batch: Batch,
+    rows: Sequence[Row],
+    trainer_logprobs: torch.Tensor,
+    decode: Callable[[Sequence[int]], str],
+) -> str:
+    """Which token was bad first, in words. `rows` are those of the batch; `decode` turns token ids into text."""
     assert agreement.worst is not None
     row, position = agreement.worst
     tokens = rows[row].token_ids
-    before, token = decode(tokens[max(0, position - 12) : position]), decode(tokens[position : position + 1])  # type: ignore[operator]
+    before, token = decode(tokens[max(0, position - 12) : position]), decode(tokens[position : position + 1])
     turn, start = 0, 0
     for segment in rows[row].segments:
         if start <= position < start + len(segment.token_ids):

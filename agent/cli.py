@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Sequence
-from dataclasses import fields
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from dataclasses import fields, is_dataclass
 from difflib import get_close_matches
-from typing import TypeVar
+from pathlib import Path
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
+import yaml
 from jsonargparse import ArgumentError, ArgumentParser
 
 from .config import Config
@@ -23,6 +25,7 @@ def recipe_parser(command: str) -> ArgumentParser:
     parser = ArgumentParser(
         prog=f"python -m agent {command}",
         exit_on_error=False,
+        allow_abbrev=False,
         description="RECIPE is the name of a packaged recipe or the path of a YAML file; options override its values.",
         usage=f"python -m agent {command} RECIPE [--option value ...]",
     )
@@ -47,7 +50,9 @@ def read_config(command: str, arguments: Sequence[str]) -> Config:
     if "-h" in options or "--help" in options:
         parser.print_help()
         sys.exit(0)
-    return _parsed(parser, ["--recipe", str(find(recipe)), *options], Config)
+    path = find(recipe)
+    _check_recipe(path)
+    return _parsed(parser, ["--recipe", str(path), *options], Config)
 
 
 def read_options(command: str, arguments: Sequence[str], kind: type[Options], description: str) -> Options:
@@ -56,7 +61,9 @@ def read_options(command: str, arguments: Sequence[str], kind: type[Options], de
     Raises:
         ConfigError: an unknown or ill-typed option, which is named with what is allowed.
     """
-    parser = ArgumentParser(prog=f"python -m agent {command}", exit_on_error=False, description=description)
+    parser = ArgumentParser(
+        prog=f"python -m agent {command}", exit_on_error=False, allow_abbrev=False, description=description
+    )
     parser.add_class_arguments(kind, as_group=False)
     if not arguments or "-h" in arguments or "--help" in arguments:
         parser.print_help()
@@ -64,24 +71,99 @@ def read_options(command: str, arguments: Sequence[str], kind: type[Options], de
     return _parsed(parser, list(arguments), kind)
 
 
+def option_names(kind: type, prefix: str = "") -> Iterator[str]:
+    """Dotted names of every option of a dataclass and of the dataclasses inside it."""
+    for name, hint in get_type_hints(kind).items():
+        yield prefix + name
+        if is_dataclass(hint):
+            yield from option_names(hint, f"{prefix}{name}.")
+
+
 def _parsed(parser: ArgumentParser, arguments: list[str], kind: type[Options]) -> Options:
     try:
         parsed = parser.parse_args(arguments)
+        made = parser.instantiate(parsed)
     except ArgumentError as error:
-        raise ConfigError(_explained(str(error), parser)) from error
-    made = parser.instantiate(parsed)
+        raise ConfigError(_explained(str(error), kind)) from error
+    except TypeError as error:  # jsonargparse on an area that is not a mapping: --optimizer 5
+        raise ConfigError(f"an area such as env or optimizer takes a mapping of options, not a value ({error})") from error
     return kind(**{field.name: getattr(made, field.name) for field in fields(kind)})
 
 
-def _explained(message: str, parser: ArgumentParser) -> str:
-    """The parser's message, with the nearest option where one is unknown."""
-    options = [option for action in parser._actions for option in action.option_strings if option.startswith("--")]
-    options = [option for option in options if option not in ("--help", "--recipe", "--print_config")]
-    unknown = re.search(r"unrecognized arguments: (--[^\s=]+)|Key '([^']+)' is not expected", message)
+def _explained(message: str, kind: type) -> str:
+    """The parser's message in the user's words, with the nearest option where one is unknown."""
+    unknown = re.search(r"unrecognized arguments: --([^\s=]+)", message)
     if unknown:
-        name = unknown[1] or f"--{unknown[2]}"
-        near = get_close_matches(name, options, n=3, cutoff=0.5)
-        area = [option for option in options if option.startswith(name.rpartition(".")[0] + ".")]
-        allowed = near or area or sorted({option.split(".")[0] for option in options})
-        return f"unknown option {name}; did you mean {', '.join(allowed)}? All options: --help"
-    return message
+        return f"unknown option --{unknown[1]}; {_nearest(unknown[1], list(option_names(kind)), '--')}"
+    message = re.sub(r"Expected a <class '(\w+)'>", r"expected \1", message)
+    return message.replace("Expected a typing.Literal", "expected one of ").replace("Parser key", "option")
+
+
+def _nearest(name: str, options: list[str], dashes: str = "") -> str:
+    area, _, last = name.rpartition(".")
+    inside = {option.rpartition(".")[2]: option for option in options if option.rpartition(".")[0] == area}
+    if area and inside:  # the area exists: --optimizer.stps is a misspelt steps
+        near = [inside[found] for found in get_close_matches(last, inside, cutoff=0.5)] or list(inside.values())
+    else:
+        near = get_close_matches(name, options, cutoff=0.6) or [option for option in options if "." not in option]
+    return f"did you mean {', '.join(dashes + option for option in near)}? All options: --help"
+
+
+def _check_recipe(path: Path) -> None:
+    """Read the recipe's keys before its values are parsed, so that a misspelt one is told in the recipe's own words.
+
+    Raises:
+        ConfigError: not YAML, not a mapping, a key that stands twice or that no option has.
+    """
+    try:
+        content = yaml.load(path.read_text(), Loader=_Loader)  # noqa: S506 (a SafeLoader)
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read: {error}") from error
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+        raise ConfigError(f"{path}: not YAML: {where}{error.problem}") from error
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: not YAML: {error}") from error
+    if not isinstance(content, Mapping):
+        raise ConfigError(f"{path}: a recipe is a mapping such as `env: {{id: ...}}`, got {_short(content)}")
+    _check_keys(content, Config, "", path)
+
+
+def _check_keys(content: Mapping[Hashable, Any], kind: Any, prefix: str, path: Path) -> None:
+    """Refuse keys that the dataclass `kind` has no field for, here and in the mappings inside."""
+    hints = get_type_hints(kind)
+    for key, value in content.items():
+        name, _, rest = str(key).partition(".")
+        if rest:  # `optimizer.steps: 3` means the same as the nested form
+            value = {rest: value}
+        if name not in hints:
+            options = [f"{prefix}{option}" for option in option_names(kind)] if prefix else list(option_names(kind))
+            raise ConfigError(f"{path}: unknown option {prefix}{name}; {_nearest(f'{prefix}{name}', options)}")
+        hint = hints[name]
+        if is_dataclass(hint):
+            if not isinstance(value, Mapping):
+                allowed = ", ".join(get_type_hints(hint))
+                raise ConfigError(f"{path}: {prefix}{name} takes a mapping of {allowed}; got {_short(value)}")
+            _check_keys(value, hint, f"{prefix}{name}.", path)
+        elif get_origin(hint) is list and is_dataclass(get_args(hint)[0]) and isinstance(value, list):
+            for index, item in enumerate(value):
+                if isinstance(item, Mapping):
+                    _check_keys(item, get_args(hint)[0], f"{prefix}{name}[{index}].", path)
+
+
+def _short(value: object) -> str:
+    return "nothing" if value is None else f"{type(value).__name__} {value!r:.40}"
+
+
+class _Loader(yaml.SafeLoader):
+    """Safe, and without YAML's silent rule that the second of two equal keys wins."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if key.value in seen:
+                raise yaml.MarkedYAMLError(problem=f"the key {key.value!r} stands twice", problem_mark=key.start_mark)
+            if isinstance(key.value, str):
+                seen.add(key.value)
+        return super().construct_mapping(node, deep)

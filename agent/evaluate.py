@@ -16,6 +16,7 @@ from .seeds import derive_seed, generator
 from .types import Trajectory
 
 RESAMPLES = 2000
+BASELINE_TURNS = 256  # a baseline never gives up by itself; an environment without a limit of turns would never end
 
 
 @dataclass(frozen=True)
@@ -91,14 +92,15 @@ def _play(
     env: Any, task: int | None, reset: int, name: str, dice: np.random.Generator, metric: str | None
 ) -> float:
     env.reset(seed=reset, options=None if task is None else {"task": task})
-    score, info, done = 0.0, {}, False
-    script = list(optional(env, "solve")()) if name == "oracle" else []
-    while not done:
-        action = script.pop(0) if script else optional(env, "baseline")(name, dice) if name != "oracle" else ""
+    score, info = 0.0, {}
+    script = iter(optional(env, "solve")()) if name == "oracle" else iter(())
+    for _ in range(BASELINE_TURNS):
+        action = next(script, "") if name == "oracle" else optional(env, "baseline")(name, dice)
         _, reward, terminated, truncated, info = env.step(action)
         score += float(reward)
-        done = terminated or truncated
-    return float(info["metrics"][metric]) if metric else score
+        if terminated or truncated:
+            break
+    return float((info.get("metrics") or {}).get(metric, 0.0)) if metric else score
 
 
 def primary_metric(pool: EnvironmentPool) -> str | None:
@@ -110,15 +112,23 @@ def primary_metric(pool: EnvironmentPool) -> str | None:
 def scores_of(trajectories: Sequence[Trajectory], metric: str | None) -> list[float]:
     """The metric of each episode. One that ended without the measure (truncated before an answer) scores 0; one that
     the infrastructure broke is left out."""
-    valid = [t for t in trajectories if t.valid]
-    if metric is None:
-        return [float(t.outcome.score or 0.0) for t in valid]
-    return [float(t.metrics.get(metric, 0.0)) for t in valid]
+    return [score for score in task_scores(trajectories, metric) if score is not None]
+
+
+def task_scores(trajectories: Sequence[Trajectory], metric: str | None) -> list[float | None]:
+    """As `scores_of`, with None where the infrastructure broke an episode, so that tasks keep their places."""
+    return [_score(trajectory, metric) if trajectory.valid else None for trajectory in trajectories]
+
+
+def _score(trajectory: Trajectory, metric: str | None) -> float:
+    return float(trajectory.outcome.score or 0.0) if metric is None else float(trajectory.metrics.get(metric, 0.0))
 
 
 def summarise(
-    name: str, env_id: str, decoding: str, metric: str | None, scores: Sequence[float], seed: int
+    name: str, env_id: str, decoding: str, metric: str | None, scores: Sequence[float | None], seed: int
 ) -> Result:
+    """A row of a table; episodes that the infrastructure broke (None) are left out and not counted."""
+    scores = [score for score in scores if score is not None]
     low, high = bootstrap_interval(scores)
     mean = float(np.mean(scores)) if len(scores) else float("nan")
     return Result(name, env_id, decoding, metric or "return", mean, low, high, len(scores), seed)
@@ -137,18 +147,23 @@ def bootstrap_interval(values: Sequence[float]) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def paired_difference(before: Sequence[float], after: Sequence[float]) -> tuple[float, float, float]:
-    """Mean and 95% interval of after - before over the same tasks in the same order."""
+def paired_difference(
+    before: Sequence[float | None], after: Sequence[float | None]
+) -> tuple[float, float, float]:
+    """Mean and 95% interval of after - before over the same tasks in the same order; a task that has no score (None, see
+    `task_scores`) on either side is left out."""
     if len(before) != len(after):
         raise ValueError(f"paired scores need the same tasks, got {len(before)} and {len(after)}")
-    difference = np.asarray(after) - np.asarray(before)
-    return (float(difference.mean()), *bootstrap_interval(difference))
+    pairs = [(b, a) for b, a in zip(before, after, strict=True) if b is not None and a is not None]
+    difference = [a - b for b, a in pairs]
+    mean = float(np.mean(difference)) if pairs else float("nan")
+    return (mean, *bootstrap_interval(difference))
 
 
 def by_tag(trajectories: Sequence[Trajectory], metric: str | None) -> Mapping[str, tuple[float, int]]:
-    """Mean and number of episodes for each value of each tag, such as "kind=colour"."""
+    """Mean and number of episodes for each value of each tag, such as "kind=colour"; broken episodes are left out."""
     groups: dict[str, list[Trajectory]] = {}
-    for trajectory in trajectories:
+    for trajectory in (t for t in trajectories if t.valid):
         for tag, value in trajectory.tags.items():
             groups.setdefault(f"{tag}={value}", []).append(trajectory)
     return {name: (float(np.mean(scores_of(group, metric))), len(group)) for name, group in sorted(groups.items())}

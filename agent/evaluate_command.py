@@ -6,9 +6,11 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from .cli import read_options
 from .config import EnvironmentConfig, ModelConfig, RolloutConfig
+from .errors import CheckpointError, ConfigError
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,7 @@ class EvaluateConfig:
         baselines: The environment's baselines to show beside the checkpoint.
         rollout: How episodes are played.
         device: "auto", "cpu", "cuda".
-        dtype: "auto", "float32" or "bfloat16".
+        dtype: Of the weights; "auto" is bfloat16 on a GPU that has it and float32 elsewhere.
         output: Folder for results.json and the transcripts; empty: only the table is shown.
     """
 
@@ -38,7 +40,7 @@ class EvaluateConfig:
     baselines: list[str] = field(default_factory=lambda: ["constant", "random", "blind", "oracle"])
     rollout: RolloutConfig = field(default_factory=RolloutConfig)
     device: str = "auto"
-    dtype: str = "auto"
+    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     output: str = ""
 
 

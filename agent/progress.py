@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress as Bars, TextColumn, TimeRemainingColumn
+from rich.text import Text
 
 LINE_EVERY = 25
 
@@ -42,7 +43,7 @@ class Progress:
         if self._task is not None:
             self._bars.update(self._task, completed=step, told=told)
         if not self.console.is_terminal and (step % LINE_EVERY == 0 or "validation" in metrics):
-            self.console.print(f"{self._name} step {step}: {told}")
+            self.console.print(f"{self._name} step {step}: {told}", soft_wrap=True)
 
     def advance(self) -> None:
         """One more of a phase that has no metrics."""
@@ -50,7 +51,8 @@ class Progress:
             self._bars.advance(self._task)
 
     def warn(self, message: str) -> None:
-        self.console.print(f"[yellow]warning:[/] {message}")
+        # Not as markup: a message may quote what the policy wrote, brackets and all.
+        self.console.print(Text.assemble(("warning:", "yellow"), " ", message), soft_wrap=True)
 
     def stop(self) -> None:
         self._bars.stop()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import fcntl
 import json
 import platform
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -18,7 +20,16 @@ from .engine.checkpoint import latest_checkpoint
 from .errors import RunDirectoryError
 
 # Options that may change between a run and its continuation: they do not change what is computed.
-FREE = {"run.keep", "run.save_every", "run.folder", "rollout.threads"}
+FREE = {
+    "run.name",
+    "run.folder",
+    "run.keep",
+    "run.save_every",
+    "run.record_every",
+    "rollout.threads",
+    "check.max_gap",
+    "check.on_failure",
+}
 LIBRARIES = ("torch", "transformers", "trl", "gymnasium", "numpy", "pillow")
 
 
@@ -26,16 +37,22 @@ class RunDirectory:
     """`runs/NAME/`, opened for writing by one process.
 
     Raises:
-        RunDirectoryError: it holds a run of another configuration, or another process is writing it.
+        RunDirectoryError: it holds a run of another configuration, another process is writing it, or it cannot be
+            written (also later, from `log` and `write_json`: a full disk).
     """
 
     def __init__(self, config: Config) -> None:
         self.path = Path(config.run.folder) / config.run.name
         self.checkpoints = self.path / "checkpoints"
         self.rollouts = self.path / "rollouts"
-        self.path.mkdir(parents=True, exist_ok=True)
-        self._lock = self._locked()
-        self._compare(asdict(config))
+        with self._writing(self.path):
+            self.path.mkdir(parents=True, exist_ok=True)
+            self._lock = self._locked()
+        try:
+            self._compare(asdict(config))
+        except BaseException:
+            self._lock.close()
+            raise
         self._metrics: IO[str] | None = None
         self._tensorboard: SummaryWriter | None = None
 
@@ -46,43 +63,56 @@ class RunDirectory:
     def begin(self, step: int) -> None:
         """Continue the logs after `step`: lines of later steps, written by a run that was cut off, are removed."""
         path = self.path / "metrics.jsonl"
-        lines = path.read_text().splitlines() if path.exists() else []
-        kept = [line for line in lines if _step(line) is not None and _step(line) <= step]
-        path.write_text("".join(line + "\n" for line in kept))
+        kept = [line for line in _lines(path) if json.loads(line)["step"] <= step]
+        self._write(path, "".join(line + "\n" for line in kept))
         self._metrics = path.open("a")
         self._tensorboard = SummaryWriter(str(self.path / "tensorboard"), purge_step=step + 1)
 
     def log(self, step: int, metrics: dict[str, float]) -> None:
         """One line of metrics.jsonl, and the same numbers for TensorBoard."""
         assert self._metrics is not None and self._tensorboard is not None, "begin() comes first"
-        self._metrics.write(json.dumps({"step": step, **metrics}) + "\n")
-        self._metrics.flush()
-        for name, value in metrics.items():
-            self._tensorboard.add_scalar(name, value, step)
+        with self._writing(self.path / "metrics.jsonl"):
+            self._metrics.write(json.dumps({"step": step, **metrics}) + "\n")
+            self._metrics.flush()
+            for name, value in metrics.items():
+                self._tensorboard.add_scalar(name, value, step)
 
     def metrics(self) -> list[dict[str, Any]]:
-        """All lines of metrics.jsonl."""
-        path = self.path / "metrics.jsonl"
-        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+        """All lines of metrics.jsonl, without what a killed process left half-written."""
+        return [json.loads(line) for line in _lines(self.path / "metrics.jsonl")]
 
     def write_json(self, name: str, value: object) -> Path:
-        path = self.path / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(".partial")
-        partial.write_text(json.dumps(value, indent=1))
-        partial.replace(path)
-        return path
+        return self._write(self.path / name, json.dumps(value, indent=1))
 
     def read_json(self, name: str) -> Any | None:
         path = self.path / name
         return json.loads(path.read_text()) if path.exists() else None
 
     def close(self) -> None:
-        if self._tensorboard is not None:
-            self._tensorboard.close()
-        if self._metrics is not None:
-            self._metrics.close()
+        for logs in (self._tensorboard, self._metrics):
+            with suppress(OSError):  # what a full disk did not take was told by `log`
+                if logs is not None:
+                    logs.close()
         self._lock.close()
+
+    def _write(self, path: Path, text: str) -> Path:
+        """The whole text or, whatever happens meanwhile, what was there before."""
+        partial = path.with_name(f".{path.name}.partial")
+        with self._writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            partial.write_text(text)
+            partial.replace(path)
+        return path
+
+    @contextmanager
+    def _writing(self, path: Path) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise RunDirectoryError(
+                f"{path} cannot be written ({error.strerror}); free some space or choose another --run.folder, then start "
+                "the same command again: it continues from the newest checkpoint"
+            ) from error
 
     def _locked(self) -> IO[str]:
         lock = (self.path / ".lock").open("w")
@@ -98,11 +128,14 @@ class RunDirectory:
     def _compare(self, config: dict[str, Any]) -> None:
         path = self.path / "config.yaml"
         if path.exists():
-            earlier = yaml.safe_load(path.read_text())
+            try:
+                earlier = yaml.safe_load(path.read_text())["config"]
+            except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
+                raise RunDirectoryError(
+                    f"{path} cannot be read ({error}), so nobody knows what this run is; use another --run.name"
+                ) from error
             changed = {
-                name: (old, new)
-                for name, (old, new) in _differences(earlier["config"], json.loads(json.dumps(config))).items()
-                if name not in FREE
+                name: (old, new) for name, (old, new) in _differences(earlier, _plain(config)).items() if name not in FREE
             }
             if changed:
                 lines = [f"  {name}: was {old!r}, now {new!r}" for name, (old, new) in changed.items()]
@@ -112,18 +145,25 @@ class RunDirectory:
                 )
             return
         versions = {"python": platform.python_version(), **{name: version(name) for name in LIBRARIES}}
-        partial = path.with_suffix(".partial")
-        plain = json.loads(json.dumps(config))
-        partial.write_text(yaml.safe_dump({"config": plain, "versions": versions}, sort_keys=False))
-        partial.replace(path)
+        self._write(path, yaml.safe_dump({"config": _plain(config), "versions": versions}, sort_keys=False))
 
 
-def _step(line: str) -> int | None:
-    """The step of a line, or None for one that a killed process left half-written."""
+def _plain(config: dict[str, Any]) -> Any:
+    """What can be written and read back as it is: a date in an environment's arguments is compared by its text."""
+    return json.loads(json.dumps(config, default=str))
+
+
+def _lines(path: Path) -> list[str]:
+    """Whole lines of a metrics file: a killed process or a full disk may have left the last one half-written."""
+    lines = path.read_text(errors="replace").splitlines() if path.exists() else []
+    return [line for line in lines if _whole(line)]
+
+
+def _whole(line: str) -> bool:
     try:
-        return int(json.loads(line)["step"])
-    except (ValueError, KeyError):
-        return None
+        return isinstance(json.loads(line)["step"], int)
+    except (ValueError, KeyError, TypeError):
+        return False
 
 
 def _differences(old: Any, new: Any, name: str = "") -> dict[str, tuple[Any, Any]]:

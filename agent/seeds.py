@@ -7,6 +7,7 @@ counter-based Philox generator of its own, and nothing depends on the order in w
 from __future__ import annotations
 
 import hashlib
+import operator
 
 import numpy as np
 
@@ -15,7 +16,9 @@ Coordinate = int | str | None
 
 def derive_seed(*coordinates: Coordinate) -> int:
     """A 63-bit seed, equal on every machine for equal coordinates; each coordinate changes it."""
-    digest = hashlib.blake2b(repr(coordinates).encode(), digest_size=8).digest()
+    # A NumPy integer prints otherwise than the same int, and a float is nobody's coordinate.
+    plain = tuple(c if c is None or isinstance(c, str) else operator.index(c) for c in coordinates)
+    digest = hashlib.blake2b(repr(plain).encode(), digest_size=8).digest()
     return int.from_bytes(digest, "little") >> 1
 
 

@@ -56,7 +56,7 @@ def train(config: Config, parts: Parts, run: RunDirectory, first: int, progress:
 
         scores, valid = scores_and_validity(trajectories)
         if config.algorithm.shuffle_rewards:
-            scores = shuffled(scores, config.run.seed, step)
+            scores = shuffled(scores, valid, config.run.seed, step)
         siblings = torch.arange(len(groups)).repeat_interleave(config.rollout.group_size)
         advantages = ADVANTAGES[config.algorithm.advantage](scores, siblings, valid)
         metrics = _describe(trajectories, scores, valid, siblings)

@@ -272,12 +272,20 @@ class Counting(Environment[CountingWorld]):
         return [_say(query, str(world.plan.answer))]
 
     def baseline(self, name: str, rng: np.random.Generator) -> str:
-        """An action that never looks at the picture.
+        """The action of somebody worse than the expert.
 
-        constant: the most frequent answer; random: uniform over the possible answers; blind: the best guess from the
-        question. Answers are uniform whatever the question, so constant and blind can only be equally bad.
+        Three never look at the picture. constant: the most frequent answer; random: uniform over the possible answers;
+        blind: the best guess from the question. Answers are uniform whatever the question, so constant and blind can
+        only be equally bad. One looks carelessly: miscount, a weak annotator, is right half of the time and one too low
+        otherwise (one too high where the answer is 0); it describes as the expert does.
         """
-        arguments.one_of("baseline", name, ("constant", "random", "blind"))
+        arguments.one_of("baseline", name, ("constant", "random", "blind", "miscount"))
+        if name == "miscount":
+            (gold,) = self.solve()
+            if self.ask == "describe" or rng.random() < 0.5:
+                return gold
+            answer = self.task.world.plan.answer
+            return gold.replace(f"<answer>{answer}<", f"<answer>{abs(answer - 1)}<")
         if self.ask == "count":
             return _say(
                 "guess", str(int(rng.integers(self.max_count + 1)) if name == "random" else self.max_count // 2)

@@ -87,15 +87,17 @@ def make_batch(
     """Tensors for these rows.
 
     Args:
-        rows: At least one.
+        rows: At least one; as many as `trajectory` and `advantages` have entries.
         trajectory: Which trajectory each row belongs to.
         advantages: One a row; every action token of the row gets it.
         pixels: The picture with a given hash.
         merge: Patches per side of one image token.
 
     Raises:
-        ValueError: an image's features do not number its placeholder tokens.
+        ValueError: an image's features do not number its placeholder tokens, or its span holds anything else.
     """
+    if not len(rows) == len(trajectory) == len(advantages) > 0:
+        raise ValueError(f"{len(rows)} rows, {len(trajectory)} trajectories and {len(advantages)} advantages")
     width = max(len(row) for row in rows)
     shape = (len(rows), width)
     input_ids = np.zeros(shape, dtype=np.int64)
@@ -103,6 +105,7 @@ def make_batch(
     action = np.zeros(shape, dtype=bool)
     logprobs = np.zeros(shape, dtype=np.float32)
     positions = np.zeros((3, *shape), dtype=np.int64)
+    inside = np.zeros(shape, dtype=bool)
     images: list[ProcessedImage] = []
     image_row: list[int] = []
     for index, row in enumerate(rows):
@@ -124,6 +127,10 @@ def make_batch(
                 )
             images.append(picture)
             image_row.append(index)
+            inside[index, span.start : span.start + span.length] = True
+    placeholders = np.unique(input_ids[inside])
+    if len(placeholders) > 1 or (np.isin(input_ids, placeholders) & attention != inside).any():
+        raise ValueError(f"image spans and placeholder tokens do not coincide; the spans hold tokens {placeholders}")
     weights = torch.tensor(advantages, dtype=torch.float32)[:, None]
     mask = torch.from_numpy(action)
     return Batch(

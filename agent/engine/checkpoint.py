@@ -1,7 +1,7 @@
 """Checkpoints: a Hugging Face folder beside the trainer's state, complete or absent.
 
-A checkpoint is written under another name, flushed to the disk and then renamed, so that what bears a checkpoint's name
-is always whole, whatever happened while it was written.
+A checkpoint is written under another name, flushed to the disk and then renamed, and one that is no longer wanted is
+renamed before it is removed. So what bears a checkpoint's name is always whole, whenever the process was killed.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ def save_checkpoint(folder: Path, step: int, vlm: VLM, state: dict[str, Any], ke
     final = folder / f"step_{step}"
     partial = folder / f".partial_step_{step}"
     try:
-        shutil.rmtree(partial, ignore_errors=True)
+        _remove_leftovers(folder)
         partial.mkdir(parents=True)
         vlm.save(partial)
         torch.save({**state, "step": step}, partial / STATE)
-        for path in partial.rglob("*"):
+        for path in (*partial.rglob("*"), partial):
             _flush(path)
         _replace(partial, final)
     # safetensors and torch report a full disk as their own exceptions.
@@ -48,7 +48,7 @@ def save_checkpoint(folder: Path, step: int, vlm: VLM, state: dict[str, Any], ke
         ) from error
     for old in _checkpoints(folder)[:-keep]:
         if old.name != "step_0":
-            shutil.rmtree(old)
+            _remove(old)
     return final
 
 
@@ -67,19 +67,35 @@ def load_state(checkpoint: Path) -> dict[str, Any]:
     try:
         return torch.load(checkpoint / STATE, map_location="cpu", weights_only=True)
     except Exception as error:
-        raise CheckpointError(f"{checkpoint / STATE} cannot be read ({error}); delete {checkpoint} to use an older one")
+        raise CheckpointError(
+            f"{checkpoint / STATE} cannot be read ({error}); delete {checkpoint} to continue from an older one"
+        ) from error
 
 
 def _checkpoints(folder: Path) -> list[Path]:
-    found = [(int(match[1]), path) for path in folder.glob("step_*") if (match := NAME.fullmatch(path.name))]
+    found = [(int(match[1]), path) for path in folder.glob("step_*") if (match := NAME.fullmatch(path.name)) and path.is_dir()]
     return [path for _, path in sorted(found)]
 
 
 def _replace(partial: Path, final: Path) -> None:
-    if final.exists():  # a run that was resumed from an older checkpoint writes this step again
-        shutil.rmtree(final)
+    if final.exists():  # a run that was resumed from this checkpoint writes it again
+        _remove(final)
     partial.rename(final)
     _flush(final.parent)
+
+
+def _remove(checkpoint: Path) -> None:
+    """Take the name away first: half a folder must not look like a checkpoint."""
+    hidden = checkpoint.with_name(f".removed_{checkpoint.name}")
+    checkpoint.rename(hidden)
+    shutil.rmtree(hidden, ignore_errors=True)
+
+
+def _remove_leftovers(folder: Path) -> None:
+    """What a killed process left behind."""
+    for pattern in (".partial_step_*", ".removed_step_*"):
+        for path in folder.glob(pattern):
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def _flush(path: Path) -> None:

@@ -13,8 +13,12 @@ from transformers import (
     Qwen3VLForConditionalGeneration,
 )
 
+from transformers.utils import logging as transformers_logging
+
 from ..errors import CheckpointError
 from .processor import Processor
+
+transformers_logging.disable_progress_bar()  # the run has a bar of its own
 
 FAMILIES: dict[str, type[PreTrainedModel]] = {
     "qwen2_vl": Qwen2VLForConditionalGeneration,

@@ -117,6 +117,11 @@ class Processor:
         return {t: i for t, i in added.items() if t in special or (t.startswith("<|") and t.endswith("|>"))}
 
     @cached_property
+    def vocabulary(self) -> int:
+        """Rows of the embedding matrix: token ids are below this."""
+        return int(self.config.get("text_config", self.config).get("vocab_size", len(self.tokenizer)))
+
+    @cached_property
     def stop_ids(self) -> tuple[int, ...]:
         """Tokens that end a turn: the tokenizer's end token."""
         return (int(self.tokenizer.eos_token_id),)
@@ -125,9 +130,8 @@ class Processor:
     def banned_ids(self) -> tuple[int, ...]:
         """What a policy must never sample: every control token but the end of a turn, and the ids that exist in the
         embedding matrix only as padding, which have no text."""
-        config = self.config.get("text_config", self.config)
-        padding = range(len(self.tokenizer), int(config.get("vocab_size", len(self.tokenizer))))
-        return tuple(sorted((set(self.control_tokens.values()) | set(padding)) - set(self.stop_ids)))
+        nameless = set(range(self.vocabulary)) - set(self.tokenizer.get_vocab().values())
+        return tuple(sorted((set(self.control_tokens.values()) | nameless) - set(self.stop_ids)))
 
     def encode(self, text: str) -> list[int]:
         """Token ids of untrusted text. The spelling of a control token in it stays text: it is cut after its first
@@ -167,6 +171,8 @@ class Processor:
         if sha256 in self._images:
             self._images.move_to_end(sha256)
             return self._images[sha256]
+        image = image.copy()  # an environment may draw its next picture into the same array
+        image.flags.writeable = False
         try:
             out = self.image_processor(images=[image], return_tensors="pt", input_data_format="channels_last")
         except ValueError as error:

@@ -2,35 +2,134 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
-import matplotlib
+import numpy as np
 
-matplotlib.use("Agg")
-from matplotlib import pyplot
+# Not pyplot: its figures are global, and choosing its backend would be felt by whoever imports us.
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+WINDOWS = 20  # the smooth line averages over a twentieth of the run
 
 
-def draw_learning_curve(metrics: Sequence[dict[str, Any]], report: dict[str, Any], path: Path) -> None:
-    """Draw a PNG from the lines of metrics.jsonl and the rows of report.json."""
-    figure, axes = pyplot.subplots(figsize=(7.5, 4), dpi=130, layout="constrained")
-    steps = [line["step"] for line in metrics]
-    axes.plot(steps, [line["reward"] for line in metrics], color="#b9c4d6", linewidth=1, label="reward, sampled (train)")
-    validated = [(line["step"], line["validation"]) for line in metrics if "validation" in line]
-    if validated:
-        axes.plot(*zip(*validated, strict=True), color="#1f5fbf", marker="o", markersize=4, label="greedy (validation)")
-    styles = {"constant": ":", "random": ":", "blind": "-.", "oracle": "--"}
-    for row in report["rows"]:
-        if row["name"] in ("constant", "oracle"):
-            axes.axhline(row["value"], color="#888888", linewidth=1, linestyle=styles[row["name"]], label=row["name"])
+@dataclass(frozen=True)
+class Theme:
+    """Colours of a drawing: the page shows one for light and one for dark surroundings."""
+
+    ground: str
+    ink: str
+    grid: str
+    raw: str
+    smooth: str
+    validation: str
+    test: str
+
+
+LIGHT = Theme("#ffffff", "#2b3036", "#d9dce0", "#c3d5f0", "#1f5fbf", "#0f7d6b", "#b5400f")
+DARK = Theme("#1b1e22", "#d6dae0", "#3a3f46", "#31517f", "#82b1f7", "#4fd1b8", "#ff9a66")
+
+
+def draw_learning_curve(
+    metrics: Sequence[Mapping[str, Any]],
+    report: Mapping[str, Any],
+    target: Path | IO[bytes],
+    theme: Theme = LIGHT,
+    size: tuple[float, float] = (7.5, 4.2),
+) -> bool:
+    """Draw a PNG from the lines of metrics.jsonl and the rows of report.json.
+
+    Returns:
+        False, with nothing drawn, where no step has a reward or a validation score.
+    """
+    reward, validation = _series(metrics, "reward"), _series(metrics, "validation")
+    if not reward and not validation:
+        return False
+    figure = Figure(figsize=size, dpi=140, layout="constrained", facecolor=theme.ground)
+    axes = figure.subplots()
+    if reward:
+        _draw_reward(axes, reward, theme)
+    if validation:
+        points = tuple(zip(*validation, strict=True))
+        axes.plot(*points, color=theme.validation, marker="o", markersize=3.5, label="greedy score (validation)")
+    _draw_results(axes, report.get("rows", ()), max(step for step, _ in reward + validation), theme)
+    _dress(axes, theme)
+    columns = 1 if size[0] < 6 else 3
+    figure.legend(loc="outside lower center", ncols=columns, fontsize=8, frameon=False, labelcolor=theme.ink)
+    figure.savefig(target, format="png")
+    return True
+
+
+def smoothed(values: Sequence[float]) -> tuple[int, list[float]]:
+    """The window, and the mean of the window centred at each step (narrower at both ends, so that no step is lost)."""
+    half = len(values) // WINDOWS // 2
+    means = [float(np.mean(values[max(0, i - half) : i + half + 1])) for i in range(len(values))]
+    return 2 * half + 1, means
+
+
+def curve_in_words(metrics: Sequence[Mapping[str, Any]]) -> str:
+    """What the picture shows, for those who cannot see it."""
+    sentences = []
+    for key, name in (("reward", "reward of the training rollouts"), ("validation", "greedy validation score")):
+        if series := _series(metrics, key):
+            _, means = smoothed([value for _, value in series])
+            sentences.append(
+                f"{name}: {means[0]:.2f} at step {series[0][0]}, {means[-1]:.2f} at step {series[-1][0]}, "
+                f"highest {max(means):.2f}"
+            )
+    return "Learning curve. " + "; ".join(sentences) + "."
+
+
+def _series(metrics: Sequence[Mapping[str, Any]], key: str) -> list[tuple[int, float]]:
+    """(step, value) wherever a line has a finite value."""
+    found = [(line["step"], line.get(key)) for line in metrics]
+    return [(step, float(value)) for step, value in found if value is not None and isfinite(value)]
+
+
+def _draw_reward(axes: Axes, reward: Sequence[tuple[int, float]], theme: Theme) -> None:
+    steps, values = [step for step, _ in reward], [value for _, value in reward]
+    window, means = smoothed(values)
+    if window > 1:
+        axes.plot(steps, values, color=theme.raw, linewidth=0.8, label="reward of each step (training)")
+    label = f"its mean over {window} steps" if window > 1 else "reward of each step (training)"
+    marker = "." if len(steps) < 10 else None
+    axes.plot(steps, means, color=theme.smooth, linewidth=2, marker=marker, label=label)
+
+
+def _draw_results(axes: Axes, rows: Sequence[Mapping[str, Any]], last: int, theme: Theme) -> None:
+    rows = [row for row in rows if all(isfinite(row[key]) for key in ("value", "low", "high"))]
+    baselines = [row for row in rows if row["name"] in ("constant", "random", "blind")]
+    lines = [(max(baselines, key=lambda row: row["value"]), ":", "best baseline ({})")] if baselines else []
+    lines += [(row, "--", "{}") for row in rows if row["name"] == "oracle"]
+    for row, style, label in lines:
+        label = label.format(row["name"])
+        axes.axhline(row["value"], color=theme.ink, alpha=0.65, linewidth=1.1, linestyle=style, label=label)
+    label: str | None = "before and after (test, greedy, 95%)"
+    for row in rows:
         if row["name"] in ("before", "after") and row["decoding"] == "greedy":
-            x = 0 if row["name"] == "before" else max(steps, default=0)
-            bars = [[row["value"] - row["low"]], [row["high"] - row["value"]]]
-            label = "greedy (test), 95%" if row["name"] == "after" else None
-            axes.errorbar([x], [row["value"]], bars, color="#c4441c", marker="s", capsize=4, label=label)
-    axes.set(xlabel="reinforcement-learning step", ylabel="score", ylim=(0, 1.03))
-    axes.legend(fontsize=8, loc="center right")
-    axes.grid(alpha=0.25)
-    figure.savefig(path)
-    pyplot.close(figure)
+            x = 0 if row["name"] == "before" else last
+            bars = [[max(0.0, row["value"] - row["low"])], [max(0.0, row["high"] - row["value"])]]
+            axes.errorbar(
+                [x], [row["value"]], bars, color=theme.test, marker="s", markersize=5, capsize=4, label=label, zorder=5
+            )
+            label = None
+
+
+def _dress(axes: Axes, theme: Theme) -> None:
+    axes.set_xlabel("reinforcement-learning step", color=theme.ink)
+    axes.set_ylabel("score", color=theme.ink)
+    low, high = axes.get_ylim()
+    if low > -0.1 and high < 1.1:  # scores in [0, 1] are shown on the whole of it: a small change should look small
+        axes.set_ylim(-0.02, 1.04)
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.set_facecolor(theme.ground)
+    axes.grid(color=theme.grid, linewidth=0.7)
+    axes.set_axisbelow(True)
+    axes.tick_params(colors=theme.ink)
+    for side, spine in axes.spines.items():
+        spine.set_color(theme.grid)
+        spine.set_visible(side in ("left", "bottom"))

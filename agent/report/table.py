@@ -2,41 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from ..config import Config
+from .results import change, mean
 
 
-def results_table(rows: Sequence[dict[str, Any]]) -> Table:
+def results_table(rows: Sequence[Mapping[str, Any]]) -> Table:
     """One line a result: name, decoding, mean with its 95% interval, episodes."""
-    table = Table(title=f"{rows[0]['env_id']}: {rows[0]['metric']}" if rows else "no results")
-    table.add_column("policy")
-    table.add_column("decoding")
-    table.add_column("mean", justify="right")
-    table.add_column("95% interval", justify="right")
-    table.add_column("episodes", justify="right")
+    named = {(row["env_id"], row["metric"]) for row in rows}
+    title = "no results" if not rows else " and ".join(f"{env_id}: {metric}" for env_id, metric in sorted(named))
+    table = Table(title=Text(title))
+    for column in (["environment"] if len(named) > 1 else []) + ["policy", "decoding"]:
+        table.add_column(column)
+    for column in ("mean", "95% interval", "episodes"):
+        table.add_column(column, justify="right")
     for row in rows:
-        percent = [f"{100 * row[key]:.1f}%" for key in ("value", "low", "high")]
-        table.add_row(row["name"], row["decoding"], percent[0], f"{percent[1]} to {percent[2]}", str(row["episodes"]))
+        value, low, high = (mean(row[key], row["metric"]) for key in ("value", "low", "high"))
+        cells = [f"{row['env_id']}: {row['metric']}"] if len(named) > 1 else []
+        cells += [row["name"], row["decoding"], value, f"{low} to {high}", str(row["episodes"])]
+        table.add_row(*map(Text, cells))  # as plain text: rich would take [brackets] in a name for its markup
     return table
 
 
-def show_report(console: Console, config: Config, report: dict[str, Any]) -> None:
+def show_report(console: Console, config: Config, report: Mapping[str, Any]) -> None:
     """The table, what reinforcement learning added, how long it took, and where everything lies."""
     folder = Path(config.run.folder) / config.run.name
-    console.print(results_table(report["rows"]))
-    for difference in report["paired_differences"]:
-        points = [f"{100 * difference[key]:+.1f}" for key in ("value", "low", "high")]
+    rows = report["rows"]
+    console.print(results_table(rows))
+    for difference in report.get("paired_differences", ()):
+        metric = next((row["metric"] for row in rows if row["decoding"] == difference["decoding"]), "return")
+        value, low, high = (change(difference[key], metric) for key in ("value", "low", "high"))
         console.print(
-            f"{difference['decoding']}: after - before = {points[0]} points, 95% interval {points[1]} to {points[2]} "
-            "(same tasks)"
+            f"{difference['decoding']}: after - before = {value}, 95% interval {low} to {high} (same tasks)"
         )
-    phases = ", ".join(f"{name} {seconds:.0f} s" for name, seconds in report["phases"].items())
+    phases = ", ".join(f"{name} {seconds:.0f} s" for name, seconds in report.get("phases", {}).items())
     console.print(f"time: {report['seconds']:.0f} s ({phases})")
     for name in ("report.html", "learning_curve.png", "report.json", "metrics.jsonl", "checkpoints", "rollouts"):
         if (folder / name).exists():

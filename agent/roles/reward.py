@@ -20,6 +20,13 @@ def scores_and_validity(
     return scores, torch.tensor([t.valid for t in trajectories])
 
 
-def shuffled(scores: Float[Tensor, " trajectories"], seed: int, step: int) -> Float[Tensor, " trajectories"]:
-    """A control: the same scores in another order, so that they tell nothing about the trajectories they stand at."""
-    return scores[torch.from_numpy(generator(seed, "shuffled rewards", step).permutation(len(scores)))]
+def shuffled(
+    scores: Float[Tensor, " trajectories"], valid: Bool[Tensor, " trajectories"], seed: int, step: int
+) -> Float[Tensor, " trajectories"]:
+    """A control: the same scores in another order, so that they tell nothing about the trajectories they stand at.
+
+    Only valid trajectories exchange scores: what stands at a broken one is not a reward.
+    """
+    places = valid.nonzero()[:, 0]
+    order = torch.from_numpy(generator(seed, "shuffled rewards", step).permutation(len(places)))
+    return scores.index_put((places,), scores[places[order]])

@@ -44,7 +44,8 @@ def read_chat_family(tokenizer: PreTrainedTokenizerBase, image_token: str) -> Ch
     """Ask the tokenizer's chat template how it frames turns.
 
     Raises:
-        CheckpointError: the template fails, drops messages, or has no place for images.
+        CheckpointError: the template fails, drops messages, frames later turns otherwise than the first, or has no place
+            for images.
     """
 
     def rendered(*messages: tuple[str, str], images: int = 0) -> str:
@@ -60,15 +61,21 @@ def read_chat_family(tokenizer: PreTrainedTokenizerBase, image_token: str) -> Ch
         thought = f"<think>{FIRST}</think>{REPLY}"
         thinking = rendered(("user", FIRST), ("assistant", thought), ("user", SECOND))
         pictured = rendered(("user", FIRST), images=1)
+        twice = rendered(("user", FIRST), images=2)
     except (TemplateError, ValueError, TypeError) as error:
         raise CheckpointError(f"the chat template cannot be applied to a plain conversation: {error}") from error
     if one.count(FIRST) != 1 or many.count(REPLY) != 1 or many.count(SECOND) != 1:
         raise CheckpointError("the chat template loses or repeats messages; it cannot be used for training")
     opening, reply = one.split(FIRST)
     before, after = many.split(REPLY)
-    between, _ = after.split(SECOND)
+    between, ending = after.split(SECOND)
+    if ending != reply:
+        raise CheckpointError(
+            f"the chat template ends the first user message with {reply[:80]!r} and a later one with {ending[:80]!r}; it "
+            "cannot be used for training"
+        )
     image = pictured.removeprefix(opening).split(FIRST)[0]
-    if image.count(image_token) != 1:
+    if image.count(image_token) != 1 or twice != opening + 2 * image + FIRST + reply:
         raise CheckpointError(f"the chat template does not put exactly one {image_token} where a picture stands")
     stop = str(tokenizer.eos_token)
     if not between.startswith(stop):

@@ -12,6 +12,9 @@ from dataclasses import dataclass
 from numbers import Real
 from typing import Any, TypeAlias
 
+import gymnasium
+import numpy as np
+
 from ..errors import AgentError, CheckpointError, EnvironmentFault, ObservationError
 from ..seeds import derive_seed
 from ..types import Outcome, Row, SampledWith, Segment, Trajectory
@@ -58,8 +61,9 @@ class Budget:
 class Episode:
     """Plays one episode.
 
-    `reset` and `step` call the environment and may run in any thread; `receive` takes what they returned, renders it and
-    belongs to the driver's own thread, where equal pictures of siblings are processed once.
+    `open`, then `reset`, `receive`, and `step`, `receive` for each turn until `done`. `reset` and `step` call the
+    environment and may run in any thread; all else belongs to the driver's own, where equal pictures of siblings are
+    processed once.
     """
 
     def __init__(self, id: int, spec: EpisodeSpec, pool: EnvironmentPool, renderer: Renderer, budget: Budget) -> None:
@@ -73,7 +77,17 @@ class Episode:
         self.score = 0.0
         self.info: Mapping[str, Any] = {}
         self.outcome: Outcome | None = None
-        self._env = pool.take()
+        self._env: gymnasium.Env | None = None
+
+    def open(self) -> None:
+        """Take an environment; it is given back when the episode ends."""
+        self._env = self.pool.take()
+
+    def close(self) -> None:
+        """Give the environment back, also if the episode is not over. Not while a thread is in it."""
+        if self._env is not None:
+            self.pool.give_back(self._env)
+            self._env = None
 
     @property
     def done(self) -> bool:
@@ -89,8 +103,8 @@ class Episode:
             self.spec.seed,
             tuple(self.rows),
             self.outcome,
-            rewards=_numbers(self.info.get("rewards")),
-            metrics=_numbers(self.info.get("metrics")),
+            rewards=self._numbers("rewards"),
+            metrics=self._numbers("metrics"),
             tags=dict(self.info.get("tags") or {}),
         )
 
@@ -109,12 +123,11 @@ class Episode:
     def reset(self) -> Received:
         """Reset the environment."""
         options = None if self.spec.task is None else {"task": self.spec.task}
-        return self._call("reset", lambda: self._env.reset(seed=self.spec.seed, options=options), 2)
+        return self._call("reset", 2, seed=self.spec.seed, options=options)
 
     def step(self, completion: Completion) -> Received:
         """Give the environment the finished turn."""
-        text = self.renderer.action_text(completion.token_ids)
-        return self._call("step", lambda: self._env.step(text), 5)
+        return self._call("step", 5, self.renderer.action_text(completion.token_ids))
 
     def receive(self, returned: Received, completion: Completion | None = None) -> None:
         """Append the finished turn, if one led here, and what the environment answered; or end the episode."""
@@ -162,21 +175,23 @@ class Episode:
         return False
 
     def _append_action(self, completion: Completion, reward: float | None) -> None:
-        sampled = SampledWith(
-            self.budget.temperature,
-            self.renderer.processor.banned_ids,
-            self.budget.max_turn_tokens,
-            derive_seed(self.spec.sampling_seed, self.turn),
-            completion.weight_version,
-            completion.stop_reason,
-        )
+        sampled = None
+        if completion.logprobs is not None:
+            sampled = SampledWith(
+                self.budget.temperature,
+                self.renderer.processor.banned_ids,
+                self.budget.max_turn_tokens,
+                derive_seed(self.spec.sampling_seed, self.turn),
+                completion.weight_version,
+                completion.stop_reason,
+            )
         action = Segment("action", completion.token_ids, self.turn, (), completion.logprobs, sampled, reward)
         self.rows[-1] = self.rows[-1].append(action)
 
-    def _call(self, name: str, call: Callable[[], Any], values: int) -> Received:
+    def _call(self, name: str, values: int, *arguments: Any, **named: Any) -> Received:
         """What the environment returned, or the outcome if its infrastructure failed."""
         try:
-            returned = call()
+            returned = getattr(self._env, name)(*arguments, **named)
         except AgentError:
             raise
         except Exception as error:
@@ -188,16 +203,20 @@ class Episode:
             raise ObservationError(f"{self._where}: {name}() must return {values} values, got {returned!r:.200}")
         if not isinstance(returned[-1], Mapping):
             raise ObservationError(f"{self._where}: {name}() must return info as a dict, got {returned[-1]!r:.200}")
+        if values == 5 and not all(isinstance(over, (bool, np.bool_)) for over in returned[2:4]):
+            raise ObservationError(
+                f"{self._where}: step() must return terminated and truncated as bools, got {returned[2:4]!r:.200}"
+            )
         return returned
 
     def _checked_reward(self, reward: object) -> float:
-        if not isinstance(reward, Real) or not math.isfinite(reward):
+        if not _finite(reward):
             raise ObservationError(
                 f"{self._where}: the reward must be a finite number, got {reward!r}; "
-                f"rewards by term: {dict(self.info.get('rewards') or {})}"
+                f"rewards by term: {self.info.get('rewards') or {}!r:.200}"
             )
-        self.score += float(reward)
-        return float(reward)
+        self.score += float(reward)  # type: ignore[arg-type]
+        return float(reward)  # type: ignore[arg-type]
 
     def _rendered(self, render: Callable[[], Segment]) -> Segment:
         try:
@@ -205,14 +224,21 @@ class Episode:
         except ObservationError as error:
             raise ObservationError(f"{self._where}: {error}") from error
 
+    def _numbers(self, name: str) -> dict[str, float]:
+        """`info["rewards"]` or `info["metrics"]`: means are taken of these, so one that is not a number would spoil all."""
+        numbers = self.info.get(name) or {}
+        if not isinstance(numbers, Mapping) or not all(map(_finite, numbers.values())):
+            raise ObservationError(f'{self._where}: info["{name}"] must be a dict of finite numbers, got {numbers!r:.200}')
+        return {str(key): float(value) for key, value in numbers.items()}
+
     def _end(self, outcome: Outcome) -> None:
         self.outcome = outcome
-        self.pool.give_back(self._env)
+        self.close()
 
     @property
     def _where(self) -> str:
         return f"{self.pool.spec.id} (task {self.spec.task}, seed {self.spec.seed}, turn {self.turn})"
 
 
-def _numbers(mapping: Mapping[str, Any] | None) -> dict[str, float]:
-    return {str(name): float(value) for name, value in (mapping or {}).items()}
+def _finite(value: object) -> bool:
+    return isinstance(value, Real) and math.isfinite(value)

@@ -58,24 +58,33 @@ class EpisodeDriver:
             EnvironmentFault, ObservationError: an environment broke its contract. Nothing is left generating.
         """
         loop = _rounds if self.options.deterministic else _overlapped
-        results: list[Trajectory] = []
-        with ThreadPoolExecutor(self.options.threads, thread_name_prefix="env") as threads:
-            step = self.options.concurrency if self.options.deterministic else len(specs)
-            for start in range(0, len(specs), step or 1):
-                episodes = self._open(specs[start : start + step], budget)
-                try:
-                    loop(self.engine, threads, episodes, self.options.concurrency, on_finished)
-                finally:
-                    for episode in episodes:
-                        self.engine.abort(episode.id)
-                        self.engine.release(episode.id)
-                results += [episode.trajectory for episode in episodes]
-        return results
-
-    def _open(self, specs: Sequence[EpisodeSpec], budget: Budget) -> list[Episode]:
         first = self._episodes
         self._episodes += len(specs)
-        return [Episode(first + i, spec, self.pool, self.renderer, budget) for i, spec in enumerate(specs)]
+        episodes = [Episode(first + i, spec, self.pool, self.renderer, budget) for i, spec in enumerate(specs)]
+        ended: list[Trajectory | None] = [None] * len(specs)
+
+        def finished(episode: Episode) -> None:
+            self.engine.release(episode.id)
+            ended[episode.id - first] = trajectory = episode.trajectory
+            on_finished(trajectory)
+
+        step = self.options.concurrency if self.options.deterministic else max(1, len(specs))
+        try:
+            with ThreadPoolExecutor(self.options.threads, thread_name_prefix="env") as threads:
+                try:
+                    for start in range(0, len(specs), step):
+                        loop(self.engine, threads, episodes[start : start + step], self.options.concurrency, finished)
+                except BaseException:
+                    threads.shutdown(wait=False, cancel_futures=True)
+                    raise
+        finally:
+            # No thread is in an environment any more. Only after an error is there anything to stop and give back.
+            for episode in episodes:
+                if ended[episode.id - first] is None:
+                    self.engine.abort(episode.id)
+                    self.engine.release(episode.id)
+                    episode.close()
+        return [trajectory for trajectory in ended if trajectory is not None]
 
 
 def _rounds(
@@ -83,17 +92,20 @@ def _rounds(
     threads: ThreadPoolExecutor,
     episodes: Sequence[Episode],
     concurrency: int,
-    on_finished: Callable[[Trajectory], None],
+    finished: Callable[[Episode], None],
 ) -> None:
     """All environments, then all turns, and again: batches depend on the episodes alone."""
     steps: list[tuple[Episode, Completion | None]] = [(episode, None) for episode in episodes]
+    for episode in episodes:
+        episode.open()
     while steps:
-        futures = [threads.submit(_environment, episode, completion) for episode, completion in steps]
+        # All answers before the first is rendered: rendering beside running environments fights them for the interpreter.
+        answers = list(threads.map(lambda step: _environment(*step), steps))
         waiting: dict[int, Episode] = {}
-        for (episode, completion), future in zip(steps, futures, strict=True):
-            episode.receive(future.result(), completion)
+        for (episode, completion), answer in zip(steps, answers, strict=True):
+            episode.receive(answer, completion)
             if episode.done:
-                on_finished(episode.trajectory)
+                finished(episode)
             else:
                 waiting[episode.id] = episode
                 engine.submit(episode.request())
@@ -109,7 +121,7 @@ def _overlapped(
     threads: ThreadPoolExecutor,
     episodes: Sequence[Episode],
     concurrency: int,
-    on_finished: Callable[[Trajectory], None],
+    finished: Callable[[Episode], None],
 ) -> None:
     """Environments and generation side by side: a turn is submitted as soon as its environment has answered."""
     queue = deque(episodes)
@@ -118,6 +130,7 @@ def _overlapped(
     while queue or stepping or generating:
         while queue and len(stepping) + len(generating) < concurrency:
             episode = queue.popleft()
+            episode.open()
             stepping[threads.submit(_environment, episode, None)] = (episode, None)
         if stepping:
             # With nothing to generate there is only the environments to wait for.
@@ -126,7 +139,7 @@ def _overlapped(
                 episode, completion = stepping.pop(future)
                 episode.receive(future.result(), completion)
                 if episode.done:
-                    on_finished(episode.trajectory)
+                    finished(episode)
                 else:
                     generating[episode.id] = episode
                     engine.submit(episode.request())

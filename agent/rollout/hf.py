@@ -134,19 +134,21 @@ class TransformersEngine:
     def load_weights(self, tensors: Iterable[tuple[str, torch.Tensor]], version: int) -> None:
         if self._queue or self._cohorts:
             raise RuntimeError("weights cannot change while requests are generating: finish or abort them first")
+        self._past.clear()
         own = self.model.state_dict(keep_vars=True)
         given = set()
         with torch.no_grad():
             for name, tensor in tensors:
                 if name not in own:
                     raise KeyError(f"the engine's model has no weight {name!r}")
+                if own[name].shape != tensor.shape:
+                    raise ValueError(f"weight {name!r} is {tuple(tensor.shape)}, the engine's is {tuple(own[name].shape)}")
                 given.add(name)
                 if own[name].data_ptr() != tensor.data_ptr():
                     own[name].copy_(tensor)
         missing = set(own) - given
         if missing:
             raise KeyError(f"{len(missing)} weights were not given, among them {sorted(missing)[:3]}")
-        self._past.clear()
         self.weight_version = version
 
     def sleep(self) -> None:
@@ -258,7 +260,9 @@ class TransformersEngine:
             return None
         cohort, row = held
         past, pictures = cohort.extract(row), cohort.requests[row].images
-        continues = request.token_ids[: len(past.token_ids)] == past.token_ids
+        # At least one token must be left to run: its logits are what the first draw needs.
+        longer = len(request.token_ids) > len(past.token_ids)
+        continues = longer and request.token_ids[: len(past.token_ids)] == past.token_ids
         same = [image.sha256 for image in pictures] == [image.sha256 for image in request.images[: len(pictures)]]
         return past if continues and same else None
 

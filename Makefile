@@ -1,0 +1,72 @@
+# `make` alone says what there is.
+
+PYTHON ?= python3
+VENV ?= .venv
+ARGS ?=
+PYTEST_ARGS ?=
+TORCH_INDEX ?=
+
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.set-up
+TORCH := $(shell grep '^torch==' constraints.txt)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint format clean
+
+help:
+	@echo 'make setup    install everything into $(VENV); quick when nothing changed'
+	@echo 'make demo     a whole run: environments, training, evaluation, a page to look at; ARGS="..." is passed on'
+	@echo 'make test     lint, then every test; PYTEST_ARGS="-m '"'not slow'"'" leaves out the slow ones'
+	@echo 'make lint     ruff, mypy and the rules of who may import whom'
+	@echo 'make format   let ruff write the format'
+	@echo 'make clean    delete caches and built packages; keeps $(VENV) and runs'
+	@echo
+	@echo 'PYTHON=python3.12    the Python to make $(VENV) with (3.11 or newer)'
+	@echo 'TORCH_INDEX=https://download.pytorch.org/whl/cpu    take PyTorch from there: smaller, without CUDA'
+
+setup: $(STAMP)
+	@echo 'set up in $(VENV)'
+
+$(BIN)/python:
+	@command -v $(PYTHON) >/dev/null || { \
+		echo '$(PYTHON) is not there: install Python 3.11 or newer, or name one: make setup PYTHON=python3.12' >&2; \
+		exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "Python 3.11 or newer is needed, and $(PYTHON) is `$(PYTHON) -V 2>&1`;" \
+			'name a newer one: make setup PYTHON=python3.12' >&2; \
+		exit 1; }
+	@clear=; if [ -f $(VENV)/pyvenv.cfg ]; then clear=--clear; fi; \
+	$(PYTHON) -m venv $$clear $(VENV) || { \
+		rm -f $(BIN)/python*; \
+		echo '$(PYTHON) could not make $(VENV): on Debian and Ubuntu, install python3-venv first' >&2; \
+		exit 1; }
+
+$(STAMP): $(BIN)/python pyproject.toml constraints.txt
+	@set -e; \
+	start=`date +%s`; \
+	if [ -n '$(TORCH_INDEX)' ]; then \
+		$(BIN)/python -m pip install --no-deps --index-url '$(TORCH_INDEX)' '$(TORCH)'; \
+	fi; \
+	$(BIN)/python -m pip install -c constraints.txt -e '.[dev]'; \
+	touch $(STAMP); \
+	echo "set-up took $$((`date +%s` - start)) s"
+
+demo: $(STAMP)
+	$(BIN)/python -m agent train counting --run.name demo $(ARGS)
+
+test: lint
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 $(PYTEST_ARGS)
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(STAMP)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf build dist ./*.egg-info .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find envs agent tests -name __pycache__ -type d -prune -exec rm -rf {} +
