@@ -11,12 +11,13 @@ STAMP := $(VENV)/.set-up
 TORCH := $(shell grep '^torch==' constraints.txt)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format clean
+.PHONY: help setup demo test verify-learning lint format clean
 
 help:
 	@echo 'make setup    install everything into $(VENV); quick when nothing changed'
 	@echo 'make demo     a whole run: environments, training, evaluation, a page to look at; ARGS="..." is passed on'
 	@echo 'make test     lint, then every test; PYTEST_ARGS="-m '"'not slow'"'" leaves out the slow ones'
+	@echo 'make verify-learning    the demo over three seeds with its controls, into bench/learning.md; about 40 minutes'
 	@echo 'make lint     ruff, mypy and the rules of who may import whom'
 	@echo 'make format   let ruff write the format'
 	@echo 'make clean    delete caches and built packages; keeps $(VENV) and runs'
@@ -56,6 +57,9 @@ demo: $(STAMP)
 
 test: lint
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 $(PYTEST_ARGS)
+
+verify-learning: $(STAMP)
+	$(BIN)/python bench/learning.py $(ARGS)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

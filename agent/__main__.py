@@ -24,8 +24,10 @@ def main(arguments: Sequence[str]) -> int:
         known = bool(arguments) and arguments[0] in ("-h", "--help")
         print(USAGE, file=sys.stdout if known else sys.stderr)
         return 0 if known else 2
-    # A module beside the recipe or in the current folder may hold a user's environment.
-    sys.path.append(os.getcwd())
+    # A module in the current folder or beside the recipe may hold a user's environment.
+    _find_modules_in(os.getcwd())
+    if len(arguments) > 1 and arguments[1].endswith((".yaml", ".yml")):
+        _find_modules_in(os.path.dirname(os.path.abspath(arguments[1])))
     from .errors import AgentError
 
     try:
@@ -69,13 +71,20 @@ def _recipes(arguments: Sequence[str]) -> int:
     return 0
 
 
+def _find_modules_in(folder: str) -> None:
+    if folder not in sys.path:
+        sys.path.append(folder)  # last, so that nothing there hides a library
+
+
 def _refuse_shadowed_packages() -> None:
     """`agent` is a common name: make sure that this is ours and not a folder that happens to lie in the way."""
     import agent
 
     if getattr(agent, "DISTRIBUTION", None) != "rllava-gym":
         where = getattr(agent, "__file__", None) or list(agent.__path__)
-        sys.exit(f"the package `agent` of rllava-gym is shadowed by {where}; run from another folder or rename that one")
+        sys.exit(
+            f"the package `agent` of rllava-gym is shadowed by {where}; run from another folder or rename that one"
+        )
 
 
 if __name__ == "__main__":

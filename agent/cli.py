@@ -86,7 +86,9 @@ def _parsed(parser: ArgumentParser, arguments: list[str], kind: type[Options]) -
     except ArgumentError as error:
         raise ConfigError(_explained(str(error), kind)) from error
     except TypeError as error:  # jsonargparse on an area that is not a mapping: --optimizer 5
-        raise ConfigError(f"an area such as env or optimizer takes a mapping of options, not a value ({error})") from error
+        raise ConfigError(
+            f"an area such as env or optimizer takes a mapping of options, not a value ({error})"
+        ) from error
     return kind(**{field.name: getattr(made, field.name) for field in fields(kind)})
 
 

@@ -62,6 +62,7 @@ class ModelConfig:
         tiny: Shape of the tiny model.
         dtype: Of the weights; "auto" is bfloat16 on a GPU that has it and float32 elsewhere.
         device: "auto" (a GPU if there is one), "cpu", "cuda" or "cuda:1".
+        torch_threads: Threads of one operation on the CPU; 0 leaves torch's default. A tiny model is fastest with 1.
         gradient_checkpointing: Compute activations again in the backward pass instead of keeping them.
     """
 
@@ -69,6 +70,7 @@ class ModelConfig:
     tiny: TinyShape = field(default_factory=TinyShape)
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     device: str = "auto"
+    torch_threads: int = 0
     gradient_checkpointing: bool = False
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .errors import ConfigError
+from .errors import ConfigError, EnvironmentFault
 from .rollout.environments import EnvironmentPool, optional
 from .rollout.episode import Budget, EpisodeSpec
 from .rollout.episodes import EpisodeDriver
@@ -72,20 +72,45 @@ def evaluate_policy(
     return driver.run(specs, budget, on_finished)
 
 
-def evaluate_baseline(pool: EnvironmentPool, name: str, episodes: int, seed: int) -> list[float] | None:
-    """Scores of the environment's expert ("oracle") or of one of its baselines; None where it does not provide it."""
+def evaluate_baseline(pool: EnvironmentPool, name: str, episodes: int, seed: int) -> list[float | None] | None:
+    """Scores of the environment's expert ("oracle") or of one of its baselines; None where it does not provide it, and
+    None for an episode that the infrastructure broke.
+
+    Raises:
+        EnvironmentFault: the environment raised.
+    """
     env = pool.take()
     try:
-        if optional(env, "solve" if name == "oracle" else "baseline") is None:
+        if not _provides(env, name):
             return None
         metric = primary_metric(pool)
-        scores = []
+        scores: list[float | None] = []
         for index, (task, reset) in enumerate(evaluation_tasks(pool, episodes)):
             dice = generator(seed, "baseline", name, index)
-            scores.append(_play(env, task, reset, name, dice, metric))
+            try:
+                scores.append(_play(env, task, reset, name, dice, metric))
+            except Exception as error:
+                if not getattr(error, "infrastructure_failure", False):
+                    raise EnvironmentFault(
+                        f"{pool.spec.id} (task {task}, seed {reset}), played by {name!r}: {type(error).__name__}: {error}"
+                    ) from error
+                scores.append(None)
         return scores
     finally:
         pool.give_back(env)
+
+
+def _provides(env: Any, name: str) -> bool:
+    """Whether the environment has this baseline: one that it does not know is a ValueError by its contract."""
+    if optional(env, "solve" if name == "oracle" else "baseline") is None:
+        return False
+    if name != "oracle":
+        env.reset(seed=0)
+        try:
+            optional(env, "baseline")(name, generator("baseline", name))
+        except ValueError:
+            return False
+    return True
 
 
 def _play(

@@ -47,6 +47,12 @@ class EvaluateConfig:
 def evaluate_command(arguments: Sequence[str]) -> int:
     """Run the command; returns the exit status."""
     options = read_options("eval", arguments, EvaluateConfig, "Evaluate a checkpoint on an environment.")
+    if options.episodes < 1:
+        raise ConfigError(f"--episodes: must be at least 1, got {options.episodes}")
+    if options.temperature < 0:
+        raise ConfigError(f"--temperature: must be 0 (greedy) or above, got {options.temperature}")
+    if not Path(options.model).is_dir():
+        raise CheckpointError(f"--model: {options.model}: no such folder; give a checkpoint's folder or a run's")
 
     from rich.console import Console
 
@@ -60,7 +66,7 @@ def evaluate_command(arguments: Sequence[str]) -> int:
     from .rollout.episode import Budget
 
     console = Console()
-    folder = latest_checkpoint(Path(options.model) / "checkpoints") or Path(options.model)
+    folder = (latest_checkpoint(Path(options.model) / "checkpoints") or Path(options.model)).resolve()
     config = Config(
         env=options.env,
         modules=options.modules,
@@ -91,9 +97,7 @@ def evaluate_command(arguments: Sequence[str]) -> int:
         rows.append(summarise(folder.name, options.env.id, decoding, metric, own, options.seed))
         if options.output:
             output = Path(options.output)
-            write_trajectories(
-                output, "transcripts", trajectories, parts.renderer.pixels, parts.vlm.processor.decode
-            )
+            write_trajectories(output, "transcripts", trajectories, parts.renderer.pixels, parts.vlm.processor.decode)
             (output / "results.json").write_text(json.dumps({"rows": [asdict(row) for row in rows]}, indent=1))
     finally:
         progress.stop()

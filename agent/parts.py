@@ -104,6 +104,8 @@ def build(config: Config, folder: Path, checkpoint: Path | None) -> Parts:
     make_environment(environment_spec(config, "train")).close()
     start = _model_folder(config, folder)
     device, dtype = placement(config.model)
+    if config.model.torch_threads:
+        torch.set_num_threads(config.model.torch_threads)
     vlm = load_vlm(checkpoint or start, dtype, device)
     if config.model.gradient_checkpointing:
         vlm.model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
@@ -176,6 +178,7 @@ def _check(config: Config) -> None:
         ("rollout.max_turns", sizes.max_turns, 1),
         ("rollout.concurrency", sizes.concurrency, 1),
         ("rollout.threads", sizes.threads, 1),
+        ("model.torch_threads", config.model.torch_threads, 0),
         ("optimizer.steps", config.optimizer.steps, 0),
         ("optimizer.micro_batch_tokens", config.optimizer.micro_batch_tokens, 1),
         ("evaluation.validation_episodes", config.evaluation.validation_episodes, 1),

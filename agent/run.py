@@ -15,8 +15,8 @@ from .evaluate import (
     evaluate_policy,
     paired_difference,
     primary_metric,
-    scores_of,
     summarise,
+    task_scores,
 )
 from .interrupt import Interrupt
 from .parts import Parts, build
@@ -65,7 +65,7 @@ def _run(config: Config, directory: RunDirectory, progress: Progress, stop: Inte
     try:
         if checkpoint is None:
             with clock.phase("cold start"):
-                _cold_start(config, parts, progress, stop)
+                _cold_start(config, parts, directory, progress, stop)
             if stop.requested:
                 progress.warn("interrupted during the cold start, which begins again with the same command")
                 return Ended(False, None)
@@ -90,12 +90,12 @@ def _run(config: Config, directory: RunDirectory, progress: Progress, stop: Inte
         parts.close()
 
 
-def _cold_start(config: Config, parts: Parts, progress: Progress, stop: Interrupt) -> None:
+def _cold_start(config: Config, parts: Parts, directory: RunDirectory, progress: Progress, stop: Interrupt) -> None:
     if not config.cold_start.sources:
         return
     progress.phase("cold start", config.cold_start.max_steps)
     demonstrator = Demonstrator(config.env, config.cold_start, parts.renderer, config.run.seed)
-    cold_start(
+    steps = cold_start(
         parts.vlm,
         demonstrator,
         config.cold_start,
@@ -105,6 +105,7 @@ def _cold_start(config: Config, parts: Parts, progress: Progress, stop: Interrup
         lambda: stop.requested,
     )
     parts.rollout_engine.load_weights(parts.train_engine.named_tensors(), 0)
+    directory.write_json("cold_start.json", {"steps": steps})
 
 
 def _test(config: Config, parts: Parts, directory: RunDirectory, name: str, progress: Progress) -> None:
@@ -115,12 +116,12 @@ def _test(config: Config, parts: Parts, directory: RunDirectory, name: str, prog
     driver = parts.driver("test")
     temperatures = {"greedy": 0.0} | ({"sampled": config.rollout.temperature} if config.evaluation.sampled else {})
     progress.phase(f"test {name}", episodes * len(temperatures))
-    scores: dict[str, list[float]] = {}
+    scores: dict[str, list[float | None]] = {}
     for decoding, temperature in temperatures.items():
         trajectories = evaluate_policy(
             driver, episodes, budget(config, temperature), config.run.seed, lambda _: progress.advance()
         )
-        scores[decoding] = scores_of(trajectories, primary_metric(driver.pool))
+        scores[decoding] = task_scores(trajectories, primary_metric(driver.pool))
         write_trajectories(
             directory.path / "evaluations",
             f"{name}_{decoding}",
@@ -132,14 +133,14 @@ def _test(config: Config, parts: Parts, directory: RunDirectory, name: str, prog
     directory.write_json(f"evaluations/{name}.json", scores)
 
 
-def _baselines(config: Config, parts: Parts) -> dict[str, list[float] | None]:
+def _baselines(config: Config, parts: Parts) -> dict[str, list[float | None] | None]:
     episodes = config.evaluation.test_episodes
     pool = parts.driver("test").pool
     return {name: evaluate_baseline(pool, name, episodes, config.run.seed) for name in BASELINES if episodes}
 
 
 def _report(
-    config: Config, parts: Parts, directory: RunDirectory, baselines: dict[str, list[float] | None], clock: _Clock
+    config: Config, parts: Parts, directory: RunDirectory, baselines: dict[str, list[float | None] | None], clock: _Clock
 ) -> dict[str, Any]:
     metric, seed = primary_metric(parts.driver("test").pool), config.run.seed
     evaluations = {name: directory.read_json(f"evaluations/{name}.json") or {} for name in ("before", "after")}
@@ -154,7 +155,8 @@ def _report(
         value, low, high = paired_difference(evaluations["before"][decoding], evaluations["after"][decoding])
         differences.append({"decoding": decoding, "value": value, "low": low, "high": high})
     report = {"seconds": round(sum(clock.seconds.values()), 1), "phases": clock.seconds, "rows": rows}
-    report |= {"paired_differences": differences, "steps": config.optimizer.steps}
+    started = directory.read_json("cold_start.json") or {"steps": 0}
+    report |= {"paired_differences": differences, "cold_start_steps": started["steps"], "steps": config.optimizer.steps}
     directory.write_json("report.json", report)
     return report
 

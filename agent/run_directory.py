@@ -135,7 +135,9 @@ class RunDirectory:
                     f"{path} cannot be read ({error}), so nobody knows what this run is; use another --run.name"
                 ) from error
             changed = {
-                name: (old, new) for name, (old, new) in _differences(earlier, _plain(config)).items() if name not in FREE
+                name: (old, new)
+                for name, (old, new) in _differences(earlier, _plain(config)).items()
+                if name not in FREE
             }
             if changed:
                 lines = [f"  {name}: was {old!r}, now {new!r}" for name, (old, new) in changed.items()]

@@ -15,7 +15,7 @@ from . import agreement
 from .config import Config
 from .engine.batching import Batch, make_batch
 from .engine.checkpoint import save_checkpoint
-from .errors import CheckpointError, MismatchError
+from .errors import AgentError, CheckpointError, MismatchError
 from .evaluate import evaluate_policy, primary_metric, scores_of
 from .interrupt import Interrupt
 from .objective.advantage import ADVANTAGES, group_statistics
@@ -50,7 +50,12 @@ def train(config: Config, parts: Parts, run: RunDirectory, first: int, progress:
     saved = first
     while step < config.optimizer.steps and not stop.requested:
         started = time.perf_counter()
-        groups = rollout(config, parts, step)
+        try:
+            groups = rollout(config, parts, step)
+        except AgentError:  # an environment broke: what was learned until here is worth keeping
+            if saved != step:
+                _save_or_warn(config, parts, run, step, progress)
+            raise
         trajectories = [trajectory for group in groups for trajectory in group.trajectories]
         rolled = time.perf_counter()
 
@@ -65,8 +70,11 @@ def train(config: Config, parts: Parts, run: RunDirectory, first: int, progress:
         if batch is None:
             parts.train_engine.skip()
         else:
+            # What has no gradient is left out of the computation, not out of the mean.
+            tokens = sum(trajectory.action_count for trajectory in trajectories if trajectory.valid)
+            micro = config.optimizer.micro_batch_tokens
             gradient = accumulate_gradient(
-                parts.actor, parts.reference, parts.train_engine, batch, config.algorithm, config.optimizer.micro_batch_tokens
+                parts.actor, parts.reference, parts.train_engine, batch, config.algorithm, tokens, micro
             )
             try:
                 metrics |= _agree(config, parts, batch, trajectories, gradient.logprobs, progress)
@@ -75,12 +83,12 @@ def train(config: Config, parts: Parts, run: RunDirectory, first: int, progress:
                 save(config, parts, run, step)
                 raise
             metrics |= gradient.metrics | {"lr": parts.train_engine.lr, "grad_norm": parts.train_engine.step()}
-            parts.rollout_engine.load_weights(parts.train_engine.named_tensors(), step + 1)
         step += 1
+        parts.rollout_engine.load_weights(parts.train_engine.named_tensors(), step)
         metrics |= {"seconds/rollout": rolled - started, "seconds/update": time.perf_counter() - rolled}
 
         if step % config.run.record_every == 0 or step == 1:
-            record(parts, run, step, trajectories, advantages)
+            _record_or_warn(parts, run, step, trajectories, advantages, progress)
         parts.renderer.forget()  # the pictures of this step's episodes
         every = config.evaluation.validate_every
         if every and (step % every == 0 or step == config.optimizer.steps):
@@ -172,6 +180,21 @@ def _save_or_warn(config: Config, parts: Parts, run: RunDirectory, step: int, pr
     except CheckpointError as error:
         progress.warn(str(error))
         return None
+
+
+def _record_or_warn(
+    parts: Parts,
+    run: RunDirectory,
+    step: int,
+    trajectories: list[Trajectory],
+    advantages: torch.Tensor,
+    progress: Progress,
+) -> None:
+    """Rollouts are for people: a full disk costs the record and not the run."""
+    try:
+        record(parts, run, step, trajectories, advantages)
+    except OSError as error:
+        progress.warn(f"the rollouts of step {step} could not be recorded in {run.rollouts}: {error}")
 
 
 def _agree(

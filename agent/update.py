@@ -29,15 +29,16 @@ def accumulate_gradient(
     engine: LocalEngine,
     batch: Batch,
     algorithm: AlgorithmConfig,
+    tokens: int,
     micro_batch_tokens: int,
 ) -> Gradient:
     """Gradient of the objective over a batch; no weight moves here.
 
-    Losses are divided by the number of action tokens of the whole batch, so the gradient does not depend on how the
-    batch is split. The weights are those that sampled, hence the trainer's own log-probabilities, detached, are the old
+    Losses are divided by `tokens`, the action tokens of all valid trajectories of the step, so the gradient depends
+    neither on how the batch is split nor on whether trajectories without advantage were left out of it. The weights are those that sampled, hence the trainer's own log-probabilities, detached, are the old
     ones: the ratio is exactly 1 and the gradient is that of REINFORCE with these advantages.
     """
-    tokens = float(batch.action_mask.sum())
+    own = int(batch.action_mask.sum())
     metrics = dict.fromkeys(("loss", "entropy", "kl", "clip_fraction"), 0.0)
     pieces = []
     loss_function = POLICY_LOSSES[algorithm.policy_loss]
@@ -51,12 +52,12 @@ def accumulate_gradient(
         if reference is not None:
             divergence = KL_ESTIMATORS[algorithm.kl_estimator](logprobs, reference.logprobs(micro))
             losses = losses + algorithm.kl_coef * divergence
-            metrics["kl"] += float(aggregate(divergence.detach(), mask, tokens))
+            metrics["kl"] += float(aggregate(divergence.detach(), mask, own))
         loss = aggregate(losses, mask, tokens)
         engine.backward(loss)
         clipped = clipped_fraction(old, old, advantages, *clip).float()
         metrics["loss"] += float(loss.detach())
-        metrics["entropy"] += float(aggregate(entropy, mask, tokens))
-        metrics["clip_fraction"] += float(aggregate(clipped, mask, tokens))
+        metrics["entropy"] += float(aggregate(entropy, mask, own))
+        metrics["clip_fraction"] += float(aggregate(clipped, mask, own))
         pieces.append(torch.nn.functional.pad(old, (0, batch.input_ids.shape[1] - old.shape[1])))
     return Gradient(torch.cat(pieces).cpu(), metrics)

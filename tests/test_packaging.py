@@ -67,7 +67,7 @@ def test_the_wheel_holds_every_file_of_our_packages_and_no_other(tmp_path: Path)
     source = tmp_path / "source"  # a copy: setuptools would reuse what an earlier build left in the tree
     for package in PACKAGES:
         shutil.copytree(ROOT / package, source / package, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("pyproject.toml", "LICENSE"):
+    for name in ("pyproject.toml", "LICENSE", "README.md"):
         shutil.copy(ROOT / name, source)
     build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", tmp_path, source]
     done = subprocess.run(build, capture_output=True, text=True, check=False)

@@ -110,6 +110,16 @@ def make_batch(
     image_row: list[int] = []
     for index, row in enumerate(rows):
         length, spans = len(row), row.images
+        for span in spans:
+            picture = pixels(span.sha256)
+            if picture.tokens != span.length or picture.grid != span.grid:
+                raise ValueError(
+                    f"image {span.sha256[:12]} has {picture.tokens} features in a grid of {picture.grid}, the row "
+                    f"{span.length} tokens in one of {span.grid}"
+                )
+            images.append(picture)
+            image_row.append(index)
+            inside[index, span.start : span.start + span.length] = True
         input_ids[index, :length] = row.token_ids
         attention[index, :length] = True
         action[index, :length] = row.action_mask
@@ -119,15 +129,6 @@ def make_batch(
             if segment.logprobs is not None:
                 logprobs[index, start : start + len(segment.token_ids)] = segment.logprobs
             start += len(segment.token_ids)
-        for span in spans:
-            picture = pixels(span.sha256)
-            if picture.tokens != span.length or picture.grid != span.grid:
-                raise ValueError(
-                    f"image {span.sha256[:12]} has {picture.tokens} features, the row {span.length} tokens"
-                )
-            images.append(picture)
-            image_row.append(index)
-            inside[index, span.start : span.start + span.length] = True
     placeholders = np.unique(input_ids[inside])
     if len(placeholders) > 1 or (np.isin(input_ids, placeholders) & attention != inside).any():
         raise ValueError(f"image spans and placeholder tokens do not coincide; the spans hold tokens {placeholders}")

@@ -10,6 +10,7 @@ import os
 import re
 import shutil
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -67,13 +68,19 @@ def load_state(checkpoint: Path) -> dict[str, Any]:
     try:
         return torch.load(checkpoint / STATE, map_location="cpu", weights_only=True)
     except Exception as error:
+        # torch's own words would advise to load the file in a way that runs whatever it says.
+        reason = "it is damaged" if isinstance(error, UnpicklingError) else error
         raise CheckpointError(
-            f"{checkpoint / STATE} cannot be read ({error}); delete {checkpoint} to continue from an older one"
+            f"{checkpoint / STATE} cannot be read ({reason}); delete {checkpoint} to continue from an older one"
         ) from error
 
 
 def _checkpoints(folder: Path) -> list[Path]:
-    found = [(int(match[1]), path) for path in folder.glob("step_*") if (match := NAME.fullmatch(path.name)) and path.is_dir()]
+    found = [
+        (int(match[1]), path)
+        for path in folder.glob("step_*")
+        if (match := NAME.fullmatch(path.name)) and path.is_dir()
+    ]
     return [path for _, path in sorted(found)]
 
 

@@ -51,7 +51,7 @@ def make_tokenizer(texts: Iterable[str], vocabulary: int) -> PreTrainedTokenizer
         ]
     )
     tokenizer.decoder = decoders.ByteLevel()
-    plain = []
+    plain = ["user\n assistant\n system\n"] * 2  # the template's own words, which no environment says
     for text in texts:
         for tag in TAG_TOKENS:
             text = text.replace(tag, "\n")

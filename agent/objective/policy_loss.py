@@ -51,7 +51,7 @@ def clipped_fraction(
 
 
 def aggregate(
-    losses: Float[Tensor, "rows tokens"], mask: Bool[Tensor, "rows tokens"], tokens: float
+    losses: Float[Tensor, "rows tokens"], mask: Bool[Tensor, "rows tokens"], tokens: int | float
 ) -> Float[Tensor, ""]:
     """Sum of the masked losses over a number of tokens that the caller counted over the whole batch.
 

@@ -13,6 +13,7 @@ import numpy as np
 # Not pyplot: its figures are global, and choosing its backend would be felt by whoever imports us.
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 WINDOWS = 20  # the smooth line averages over a twentieth of the run
 
@@ -106,17 +107,17 @@ def _draw_results(axes: Axes, rows: Sequence[Mapping[str, Any]], last: int, them
     lines = [(max(baselines, key=lambda row: row["value"]), ":", "best baseline ({})")] if baselines else []
     lines += [(row, "--", "{}") for row in rows if row["name"] == "oracle"]
     for row, style, label in lines:
-        label = label.format(row["name"])
-        axes.axhline(row["value"], color=theme.ink, alpha=0.65, linewidth=1.1, linestyle=style, label=label)
-    label: str | None = "before and after (test, greedy, 95%)"
+        name = label.format(row["name"])
+        axes.axhline(row["value"], color=theme.ink, alpha=0.65, linewidth=1.1, linestyle=style, label=name)
+    told: str | None = "before and after (test, greedy, 95%)"
     for row in rows:
         if row["name"] in ("before", "after") and row["decoding"] == "greedy":
             x = 0 if row["name"] == "before" else last
             bars = [[max(0.0, row["value"] - row["low"])], [max(0.0, row["high"] - row["value"])]]
             axes.errorbar(
-                [x], [row["value"]], bars, color=theme.test, marker="s", markersize=5, capsize=4, label=label, zorder=5
+                [x], [row["value"]], bars, color=theme.test, marker="s", markersize=5, capsize=4, label=told, zorder=5
             )
-            label = None
+            told = None
 
 
 def _dress(axes: Axes, theme: Theme) -> None:
@@ -125,7 +126,7 @@ def _dress(axes: Axes, theme: Theme) -> None:
     low, high = axes.get_ylim()
     if low > -0.1 and high < 1.1:  # scores in [0, 1] are shown on the whole of it: a small change should look small
         axes.set_ylim(-0.02, 1.04)
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
     axes.set_facecolor(theme.ground)
     axes.grid(color=theme.grid, linewidth=0.7)
     axes.set_axisbelow(True)

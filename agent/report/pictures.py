@@ -18,8 +18,8 @@ TINY = 168
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture of a task. `source` is empty where it is not embedded, and `note` says why. `link`: its file, relative to
-    the page. `width`, `height`: as shown; `tiny` ones are enlarged, pixel by pixel.
+    """A picture of a task. `source` is empty where it is not embedded, and `note` says why. `link`: its file,
+    relative to the page. `width`, `height`: as shown; `tiny` ones are enlarged, pixel by pixel.
     """
 
     number: int
@@ -54,7 +54,7 @@ class Pictures:
         if len(source) > self._left:
             return Picture(number, link, note="left out to keep this page small")
         self._left -= len(source)
-        note = f"{width} × {height} pixels"
+        note = f"{width} x {height} pixels"
         longest = max(width, height)
         scale = TINY // longest if longest < TINY else min(1.0, LONGEST_SIDE / longest)
         shown = (max(1, round(width * scale)), max(1, round(height * scale)))

@@ -78,11 +78,11 @@ def mean(value: float, metric: str) -> str:
     return f"{value:.3g}" if metric == "return" else f"{100 * value:.1f}%"
 
 
-def change(value: float, metric: str) -> str:
-    """A difference of two means, with its sign."""
+def change(value: float, metric: str, unit: str = " points") -> str:
+    """A difference of two means, with its sign; of percentages, in points."""
     if not isfinite(value):
         return "none"
-    return f"{value:+.3g}" if metric == "return" else f"{100 * value:+.1f} points"
+    return f"{value:+.3g}" if metric == "return" else f"{100 * value:+.1f}{unit}"
 
 
 def result_tables(rows: Sequence[Mapping[str, Any]]) -> tuple[ResultTable, ...]:
@@ -96,7 +96,8 @@ def result_tables(rows: Sequence[Mapping[str, Any]]) -> tuple[ResultTable, ...]:
 def differences(report: Mapping[str, Any]) -> tuple[Difference, ...]:
     """The paired differences, on a scale that is the same for all and has 0 in its middle."""
     found = report.get("paired_differences", ())
-    reach = max((abs(d[key]) for d in found for key in ("low", "high", "value") if isfinite(d[key])), default=1.0) or 1.0
+    ends = [abs(difference[key]) for difference in found for key in ("low", "value", "high")]
+    reach = max(filter(isfinite, ends), default=0.0) or 1.0
     return tuple(_difference(difference, report.get("rows", ()), reach) for difference in found)
 
 
@@ -136,8 +137,10 @@ def _table(env_id: str, metric: str, rows: Sequence[Mapping[str, Any]]) -> Resul
 def _difference(found: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], reach: float) -> Difference:
     metric = next((row["metric"] for row in rows if row["decoding"] == found["decoding"]), "return")
     verdict = "better" if found["low"] > 0 else "worse" if found["high"] < 0 else "unclear"
-    value, low, high = (change(found[key], metric) for key in ("value", "low", "high"))
-    return Difference(found["decoding"], value, f"{low} to {high}", _bar(found, -reach, reach), verdict)
+    low, high = (change(found[key], metric, "") for key in ("low", "high"))
+    return Difference(
+        found["decoding"], change(found["value"], metric), f"{low} to {high}", _bar(found, -reach, reach), verdict
+    )
 
 
 def _bar(numbers: Mapping[str, Any], left: float, right: float) -> Bar | None:

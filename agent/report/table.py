@@ -38,10 +38,9 @@ def show_report(console: Console, config: Config, report: Mapping[str, Any]) -> 
     console.print(results_table(rows))
     for difference in report.get("paired_differences", ()):
         metric = next((row["metric"] for row in rows if row["decoding"] == difference["decoding"]), "return")
-        value, low, high = (change(difference[key], metric) for key in ("value", "low", "high"))
-        console.print(
-            f"{difference['decoding']}: after - before = {value}, 95% interval {low} to {high} (same tasks)"
-        )
+        value = change(difference["value"], metric)
+        low, high = (change(difference[key], metric, "") for key in ("low", "high"))
+        console.print(f"{difference['decoding']}: after - before = {value}, 95% interval {low} to {high} (same tasks)")
     phases = ", ".join(f"{name} {seconds:.0f} s" for name, seconds in report.get("phases", {}).items())
     console.print(f"time: {report['seconds']:.0f} s ({phases})")
     for name in ("report.html", "learning_curve.png", "report.json", "metrics.jsonl", "checkpoints", "rollouts"):

@@ -1,7 +1,7 @@
 """Tokens as chips: what each says, and how likely the policy thought it.
 
-Everything here may come from an environment or a model, so nothing is trusted: control characters are made visible, what
-is too long is cut with a note, and escaping is left to the template, which does it to every value.
+Everything here may come from an environment or a model, so nothing is trusted: control characters are made visible,
+what is too long is cut with a note, and escaping is left to the template, which does it to every value.
 """
 
 from __future__ import annotations
@@ -21,12 +21,16 @@ SHADES = (0.9, 0.5, 0.2, 0.05)
 # A character takes at most four bytes, a byte at most one token.
 PIECES = 4
 
-_INVISIBLE = [*range(0x80, 0xA0), 0xAD, *range(0x200B, 0x2010), *range(0x2028, 0x202F), *range(0x2060, 0x2070), 0xFEFF]
-_VISIBLE = (
-    {code: chr(0x2400 + code) for code in range(32)}
-    | {0x09: "⇥", 0x0A: "⏎", 0x7F: "␡"}
-    | {code: f"⟨U+{code:04X}⟩" for code in [*_INVISIBLE, 0xFFFE, 0xFFFF]}
-)
+_INVISIBLE = [
+    *range(0x20),
+    *range(0x7F, 0xA0),
+    0xAD,
+    *range(0x200B, 0x2010),
+    *range(0x2028, 0x202F),
+    *range(0x2060, 0x2070),
+    0xFEFF,
+]
+_VISIBLE = {code: f"⟨U+{code:04X}⟩" for code in [*_INVISIBLE, 0xFFFE, 0xFFFF]} | {0x09: "⇥", 0x0A: "⏎"}
 _SURROGATES = re.compile("[\ud800-\udfff]")
 
 
@@ -125,7 +129,7 @@ def shade(probability: float) -> int:
 
 
 def token_texts(ids: Sequence[int], decode: Decode) -> list[str]:
-    """What each token says. Tokens of bytes that make a character only together are named by it and their place in it."""
+    """What each token says. Tokens of bytes that make a character only together are named by it and their place."""
     texts: list[str] = []
     while len(texts) < len(ids):
         here = len(texts)
@@ -135,7 +139,7 @@ def token_texts(ids: Sequence[int], decode: Decode) -> list[str]:
                 texts += [text] if count == 1 else [f"{text} {i + 1}/{count}" for i in range(count)]
                 break
         else:
-            texts.append(f"⟨{ids[here]:#x}⟩")
+            texts.append(f"⟨id {ids[here]}⟩")
     return texts
 
 
@@ -144,6 +148,6 @@ def _image(span: ImageSpan, numbers: dict[str, int]) -> Chip:
     merge = isqrt(max(1, frames * rows * columns // span.length))
     sides = [*([frames] if frames > 1 else []), rows // merge, columns // merge]
     exact = frames * (rows // merge) * (columns // merge) == span.length
-    size = "×".join(map(str, sides)) + " = " if exact else ""
+    size = "x".join(map(str, sides)) + " = " if exact else ""
     name = f"image {numbers[span.sha256]}" if span.sha256 in numbers else "image"
     return Chip(f"{name}: {size}{span.length} tokens", f"sha256 {visible(span.sha256[:16])}…", "image")

@@ -41,7 +41,9 @@ class Actor:
         mask = batch.action_mask.to(device)
         predicting = torch.zeros_like(mask)
         predicting[:, :-1] = mask[:, 1:]
-        all_logprobs = token_logprobs(next_token_logits(self.model, hidden[predicting]), self.temperature, self.banned_ids)
+        all_logprobs = token_logprobs(
+            next_token_logits(self.model, hidden[predicting]), self.temperature, self.banned_ids
+        )
         targets = batch.input_ids.to(device)[mask]
         chosen = all_logprobs.gather(-1, targets[:, None])[:, 0]
         # A banned token has probability 0 and log-probability -inf: its term p log p is 0, not NaN.

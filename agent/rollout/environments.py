@@ -54,6 +54,8 @@ def make_environment(spec: EnvironmentSpec) -> gymnasium.Env:
         raise ConfigError(
             f"env.id: {spec.id!r} is not registered; {hint} List the module that registers it under `modules`."
         ) from error
+    except gymnasium.error.Error as error:
+        raise ConfigError(f"env.id: {spec.id!r} cannot be made: {error}") from error
     except (TypeError, ValueError) as error:
         raise ConfigError(f"env.kwargs: {spec.id} refuses {dict(spec.kwargs)}: {error}") from error
     space = env.observation_space

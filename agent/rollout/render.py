@@ -41,11 +41,17 @@ class Renderer:
         self.processor = processor
         self.family: ChatFamily = read_chat_family(processor.tokenizer, processor.image_token)
         self._pixels: dict[str, ProcessedImage] = {}
+        self._prompts: dict[tuple[str, tuple[str, ...], int], Segment] = {}
+        self._cuts: dict[str, list[str]] = {}
 
     def prompt(self, text: str, images: Sequence[np.ndarray], turn: int = 0) -> Segment:
-        """The first (or rebuilt) prompt, up to where the policy's answer begins."""
-        parts = [Trusted(self.family.opening), *self._content(text, images), Trusted(self.family.reply)]
-        return self._segment("prompt", parts, turn)
+        """The first (or rebuilt) prompt, up to where the policy's answer begins. Siblings share one."""
+        content = self._content(text, images)
+        key = (text, tuple(part.sha256 for part in content if isinstance(part, ProcessedImage)), turn)
+        if key not in self._prompts:
+            parts = [Trusted(self.family.opening), *content, Trusted(self.family.reply)]
+            self._prompts[key] = self._segment("prompt", parts, turn)
+        return self._prompts[key]
 
     def observation(self, text: str, images: Sequence[np.ndarray], turn: int, answer_ended: bool) -> Segment:
         """What the environment answered, as the next user message, up to where the next answer begins.
@@ -77,6 +83,7 @@ class Renderer:
     def forget(self, keep: Sequence[str] = ()) -> None:
         """Drop the pixels of episodes that are over; `keep` names those still needed."""
         self._pixels = {key: self._pixels[key] for key in keep}
+        self._prompts.clear()  # they hold pictures that may be gone now
 
     def _content(self, text: str, images: Sequence[np.ndarray]) -> list[Trusted | Untrusted | ProcessedImage]:
         before, after = self.family.image.split(self.processor.image_token)
@@ -123,7 +130,9 @@ class Renderer:
         return ids + (self.processor.encode(plain) if plain else [])
 
     def _pieces(self, text: str) -> list[str]:
-        """A template's text cut at its control tokens."""
+        """A template's text cut at its control tokens. A family has a handful of such texts."""
+        if text in self._cuts:
+            return self._cuts[text]
         pieces = [text]
         for token in sorted(self.processor.control_tokens, key=len, reverse=True):
             cut: list[str] = []
@@ -135,7 +144,7 @@ class Renderer:
                     cut += [part, token]
                 cut.pop()
             pieces = cut
-        return [piece for piece in pieces if piece]
+        return self._cuts.setdefault(text, [piece for piece in pieces if piece])
 
 
 def checked_observation(observation: object, where: str) -> tuple[str, tuple[np.ndarray, ...]]:

@@ -1,0 +1,225 @@
+"""One gradient: what it is, and what it must not depend on."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from agent.config import AlgorithmConfig, OptimizerConfig
+from agent.engine.batching import Batch, make_batch
+from agent.engine.local import LocalEngine
+from agent.model.load import VLM
+from agent.objective.kl import KL_ESTIMATORS
+from agent.roles.actor import Actor
+from agent.roles.reference import Reference
+from agent.rollout.render import Renderer
+from agent.update import Gradient, accumulate_gradient
+from tests.agent.run_fixtures import sampled_rows, tiny_vlm
+from tests.oracle import objective as oracle
+
+LENGTHS = [(3, 2), (1, 4), (5, 1), (2, 2)]
+ADVANTAGES = [1.0, -1.0, 0.5, -0.25]
+WHOLE = 10_000
+
+
+@pytest.fixture(scope="module")
+def vlm() -> VLM:
+    return tiny_vlm()
+
+
+@pytest.fixture(scope="module")
+def batch(vlm: VLM) -> Batch:
+    renderer = Renderer(vlm.processor)
+    rows = sampled_rows(renderer, LENGTHS)
+    return make_batch(rows, list(range(len(rows))), ADVANTAGES, renderer.pixels, vlm.processor.merge)
+
+
+def actor_of(vlm: VLM) -> Actor:
+    return Actor(vlm.model, 1.0, vlm.processor.banned_ids)
+
+
+def elsewhere(actor: Actor) -> Reference:
+    """A reference policy that differs from the actor."""
+    reference = Reference(actor)
+    generator = torch.Generator().manual_seed(5)
+    with torch.no_grad():
+        for parameter in reference._actor.model.parameters():
+            parameter.add_(0.1 * torch.randn(parameter.shape, generator=generator))
+    return reference
+
+
+def gradient_of(
+    vlm: VLM,
+    batch: Batch,
+    tokens: int = WHOLE,
+    algorithm: AlgorithmConfig | None = None,
+    reference: Reference | None = None,
+) -> tuple[dict[str, torch.Tensor], Gradient]:
+    engine = LocalEngine(vlm.model, OptimizerConfig())
+    engine.discard()
+    count = int(batch.action_mask.sum())
+    made = accumulate_gradient(actor_of(vlm), reference, engine, batch, algorithm or AlgorithmConfig(), count, tokens)
+    gradients = {name: p.grad.clone() for name, p in vlm.model.named_parameters() if p.grad is not None}
+    engine.discard()
+    return gradients, made
+
+
+def assert_equal_gradients(ours: dict[str, torch.Tensor], theirs: dict[str, torch.Tensor]) -> None:
+    assert ours.keys() == theirs.keys()
+    largest = max(float(gradient.abs().max()) for gradient in theirs.values())
+    assert largest > 1e-3, "a gradient of zero would be equal to anything"
+    for name, gradient in ours.items():
+        torch.testing.assert_close(
+            gradient, theirs[name], atol=1e-5 * largest, rtol=1e-5, msg=lambda m, n=name: f"{n}: {m}"
+        )
+
+
+def padded(batch: Batch, columns: int) -> Batch:
+    """The same rows with more padding on the right."""
+
+    def pad(tensor: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.pad(tensor, (0, columns))
+
+    names = ("input_ids", "attention_mask", "position_ids", "action_mask", "sampler_logprobs", "advantages")
+    return replace(batch, **{name: pad(getattr(batch, name)) for name in names})
+
+
+@pytest.mark.parametrize("tokens", [1, 40, 70])
+@pytest.mark.parametrize("kl_coef", [0.0, 0.3])
+def test_the_gradient_does_not_depend_on_how_the_batch_is_split(
+    vlm: VLM, batch: Batch, tokens: int, kl_coef: float
+) -> None:
+    assert len(list(batch.split(tokens))) > 1 == len(list(batch.split(WHOLE)))
+    algorithm = AlgorithmConfig(kl_coef=kl_coef)
+    reference = elsewhere(actor_of(vlm)) if kl_coef else None
+    whole, told = gradient_of(vlm, batch, WHOLE, algorithm, reference)
+    split, told_in_pieces = gradient_of(vlm, batch, tokens, algorithm, reference)
+    assert_equal_gradients(split, whole)
+    torch.testing.assert_close(told_in_pieces.logprobs, told.logprobs, atol=1e-5, rtol=1e-5)
+    assert told_in_pieces.metrics == pytest.approx(told.metrics, abs=1e-5)
+
+
+def test_the_gradient_does_not_depend_on_padding(vlm: VLM, batch: Batch) -> None:
+    """Batch.split would cut padding away; the wider batch keeps it by a row that is as long as the padding."""
+    actor, wide = actor_of(vlm), padded(batch, 9)
+    vlm.model.zero_grad()
+    ours, _ = actor.logprobs(wide)
+    (ours * wide.advantages).sum().backward()
+    with_padding = {name: p.grad.clone() for name, p in vlm.model.named_parameters() if p.grad is not None}
+    vlm.model.zero_grad()
+    theirs, _ = actor.logprobs(batch)
+    (theirs * batch.advantages).sum().backward()
+    without = {name: p.grad.clone() for name, p in vlm.model.named_parameters() if p.grad is not None}
+    vlm.model.zero_grad()
+    assert_equal_gradients(with_padding, without)
+    whole, _ = gradient_of(vlm, batch)
+    assert_equal_gradients(gradient_of(vlm, wide)[0], whole)
+
+
+def test_the_order_of_rows_does_not_change_the_gradient(vlm: VLM) -> None:
+    renderer = Renderer(vlm.processor)
+    rows = sampled_rows(renderer, LENGTHS)
+    order = [2, 0, 3, 1]
+    given = make_batch(rows, [0, 1, 2, 3], ADVANTAGES, renderer.pixels, vlm.processor.merge)
+    moved = make_batch([rows[i] for i in order], order, [ADVANTAGES[i] for i in order], renderer.pixels, 1)
+    assert_equal_gradients(gradient_of(vlm, moved)[0], gradient_of(vlm, given)[0])
+
+
+def test_the_gradient_is_that_of_reinforce_over_all_action_tokens(vlm: VLM, batch: Batch) -> None:
+    """-sum of A log pi over action tokens, divided by their number: 3 + 2 + 1 + 4 + 5 + 1 + 2 + 2 = 20."""
+    assert int(batch.action_mask.sum()) == 20
+    vlm.model.zero_grad()
+    logprobs, _ = actor_of(vlm).logprobs(batch)
+    row_advantages = torch.tensor(ADVANTAGES)[:, None]
+    (-(row_advantages * logprobs * batch.action_mask).sum() / 20).backward()
+    reinforce = {name: p.grad.clone() for name, p in vlm.model.named_parameters() if p.grad is not None}
+    vlm.model.zero_grad()
+    assert_equal_gradients(gradient_of(vlm, batch)[0], reinforce)
+
+
+def test_rows_without_advantage_may_be_left_out_of_the_batch_but_not_out_of_the_mean(vlm: VLM) -> None:
+    renderer = Renderer(vlm.processor)
+    rows = sampled_rows(renderer, LENGTHS)
+    advantages = [1.0, 0.0, 0.5, 0.0]
+    whole = make_batch(rows, range(4), advantages, renderer.pixels, vlm.processor.merge)
+    some = make_batch([rows[0], rows[2]], [0, 2], [1.0, 0.5], renderer.pixels, vlm.processor.merge)
+    engine = LocalEngine(vlm.model, OptimizerConfig())
+    engine.discard()
+    accumulate_gradient(actor_of(vlm), None, engine, some, AlgorithmConfig(), int(whole.action_mask.sum()), WHOLE)
+    ours = {name: p.grad.clone() for name, p in vlm.model.named_parameters() if p.grad is not None}
+    engine.discard()
+    assert_equal_gradients(ours, gradient_of(vlm, whole)[0])
+
+
+def test_advantages_on_prompt_and_observation_tokens_change_nothing(vlm: VLM, batch: Batch) -> None:
+    noise = torch.randn(batch.advantages.shape, generator=torch.Generator().manual_seed(0)) * 100
+    spoiled = replace(batch, advantages=torch.where(batch.action_mask, batch.advantages, noise))
+    ours, theirs = gradient_of(vlm, spoiled)[0], gradient_of(vlm, batch)[0]
+    assert all(torch.equal(gradient, theirs[name]) for name, gradient in ours.items())
+
+
+def test_an_advantage_on_any_action_token_changes_the_gradient(vlm: VLM, batch: Batch) -> None:
+    """Every action token of every turn is trained: none may be lost at a boundary."""
+    row, column = batch.action_mask.nonzero()[[0, 4, -1]].T
+    theirs = gradient_of(vlm, batch)[0]
+    for r, c in zip(row.tolist(), column.tolist(), strict=True):
+        changed = batch.advantages.clone()
+        changed[r, c] += 1.0
+        ours = gradient_of(vlm, replace(batch, advantages=changed))[0]
+        assert any(not torch.allclose(ours[name], theirs[name], atol=1e-6) for name in ours)
+
+
+@pytest.mark.parametrize("estimator", sorted(KL_ESTIMATORS))
+def test_the_divergence_enters_the_loss_with_its_weight_and_is_told(vlm: VLM, batch: Batch, estimator: str) -> None:
+    reference = elsewhere(actor_of(vlm))
+    logprobs, told = actor_of(vlm).logprobs(batch)[0].detach(), None
+    expected = oracle.token_mean(
+        KL_ESTIMATORS[estimator](logprobs, reference.logprobs(batch)).tolist(), batch.action_mask.tolist()
+    )
+    algorithm = AlgorithmConfig(kl_coef=0.5, kl_estimator=estimator)  # type: ignore[arg-type]
+    with_it, told = gradient_of(vlm, batch, WHOLE, algorithm, reference)
+    without, plain = gradient_of(vlm, batch)
+    assert expected > 1e-3
+    assert told.metrics["kl"] == pytest.approx(expected, rel=1e-4)
+    assert told.metrics["loss"] == pytest.approx(plain.metrics["loss"] + 0.5 * expected, rel=1e-4)
+    vlm.model.zero_grad()
+    own, _ = actor_of(vlm).logprobs(batch)
+    divergence = KL_ESTIMATORS[estimator](own, reference.logprobs(batch))
+    (0.5 * divergence[batch.action_mask].sum() / 20).backward()
+    added = {name: p.grad.clone() for name, p in vlm.model.named_parameters() if p.grad is not None}
+    vlm.model.zero_grad()
+    assert_equal_gradients(with_it, {name: without[name] + added[name] for name in without})
+
+
+def test_the_loss_is_the_mean_over_tokens_at_ratio_one(vlm: VLM, batch: Batch) -> None:
+    """At ratio 1 each token's loss is -A: -(5 x 1 + 5 x -1 + 6 x 0.5 + 4 x -0.25) / 20 = -0.1."""
+    _, told = gradient_of(vlm, batch)
+    assert told.metrics["loss"] == pytest.approx(-0.1, abs=1e-6)
+    assert told.metrics["clip_fraction"] == 0.0
+    assert told.metrics["kl"] == 0.0
+
+
+def test_the_log_probabilities_that_are_handed_back_are_those_of_the_batch(vlm: VLM, batch: Batch) -> None:
+    _, told = gradient_of(vlm, batch, 40)
+    assert told.logprobs.shape == batch.input_ids.shape
+    assert torch.equal(told.logprobs != 0, batch.action_mask)
+    assert not told.logprobs.requires_grad
+
+
+def test_no_weight_moves(vlm: VLM, batch: Batch) -> None:
+    before = {name: tensor.clone() for name, tensor in vlm.model.state_dict().items()}
+    gradient_of(vlm, batch)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in vlm.model.state_dict().items())
+
+
+def test_a_step_along_the_gradient_makes_good_actions_likelier_and_bad_ones_less_likely(batch: Batch) -> None:
+    """The sign of everything at once."""
+    vlm = tiny_vlm()
+    before = actor_of(vlm).logprobs(batch)[0].detach()
+    gradients, _ = gradient_of(vlm, batch)
+    with torch.no_grad():
+        for name, parameter in vlm.model.named_parameters():
+            if name in gradients:
+                parameter -= 0.02 * gradients[name]
+    change = ((actor_of(vlm).logprobs(batch)[0].detach() - before) * batch.advantages).sum()
+    assert float(change) > 1e-3
