@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -34,6 +35,15 @@ def main(arguments: Sequence[str]) -> int:
         return commands[arguments[0]](arguments[1:])
     except AgentError as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        print(
+            f"the disk is full ({error}); free some space and start the same command again: it continues from the last "
+            "checkpoint, which is whole",
+            file=sys.stderr,
+        )
         return 1
     except KeyboardInterrupt:
         print("stopped at once; the last checkpoint is whole", file=sys.stderr)

@@ -29,7 +29,7 @@ def compare(batch: Batch, trainer_logprobs: torch.Tensor, bound: float) -> Agree
 
     A difference that is not a number exceeds every bound.
     """
-    # Written with "not smaller", so that what is not a number is compared. A token that is rare to one side alone is too.
+    # "Not smaller", so that what is not a number is compared; and so is a token that is rare to one side alone.
     rare = (batch.sampler_logprobs.exp() <= SMALLEST_PROBABILITY) & (trainer_logprobs.exp() <= SMALLEST_PROBABILITY)
     compared = batch.action_mask & ~rare
     gap = torch.where(compared, (trainer_logprobs - batch.sampler_logprobs).abs(), torch.zeros(()))
@@ -56,7 +56,7 @@ def describe(
             turn = segment.turn
         start += len(segment.token_ids)
     return (
-        f"token {position} of trajectory {int(batch.trajectory[row])} (turn {turn}), {token!r} after {before!r}: the sampler "
-        f"gave it log-probability {float(batch.sampler_logprobs[row, position]):.6f}, the trainer "
+        f"token {position} of trajectory {int(batch.trajectory[row])} (turn {turn}), {token!r} after {before!r}: the "
+        f"sampler gave it log-probability {float(batch.sampler_logprobs[row, position]):.6f}, the trainer "
         f"{float(trainer_logprobs[row, position]):.6f}"
     )

@@ -118,7 +118,7 @@ def _check_recipe(path: Path) -> None:
         ConfigError: not YAML, not a mapping, a key that stands twice or that no option has.
     """
     try:
-        content = yaml.load(path.read_text(), Loader=_Loader)  # noqa: S506 (a SafeLoader)
+        content = yaml.load(path.read_text(), Loader=_Loader)
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read: {error}") from error
     except yaml.MarkedYAMLError as error:

@@ -16,7 +16,7 @@ from datasets.utils.logging import disable_progress_bar
 from transformers import PrinterCallback, ProgressCallback, TrainerCallback
 from trl import SFTConfig, SFTTrainer
 
-from .config import ColdStartConfig, EnvironmentConfig
+from .config import ColdStartConfig
 from .engine.batching import make_batch
 from .errors import ConfigError
 from .model.load import VLM
@@ -33,20 +33,33 @@ class Demonstrator:
         ConfigError: an environment provides no such demonstrator.
     """
 
-    def __init__(self, env: EnvironmentConfig, config: ColdStartConfig, renderer: Renderer, seed: int) -> None:
+    def __init__(self, env: EnvironmentSpec, config: ColdStartConfig, renderer: Renderer, seed: int) -> None:
         self.renderer = renderer
         self.seed = seed
         self.sources = config.sources
-        self.weights = [source.weight / sum(s.weight for s in config.sources) for source in config.sources]
+        total = sum(source.weight for source in config.sources)
+        if not 0 < total < float("inf") or any(source.weight < 0 for source in config.sources):
+            given = [source.weight for source in config.sources]
+            raise ConfigError(f"cold_start.sources: every weight must be at least 0 and one above it, got {given}")
+        self.weights = [source.weight / total for source in config.sources]
         self._envs = []
         for source in config.sources:
-            made = make_environment(EnvironmentSpec(env.id, {**env.kwargs, **env.train, **source.kwargs}))
+            made = make_environment(EnvironmentSpec(env.id, {**env.kwargs, **source.kwargs}))
             needed = "solve" if source.demonstrator == "solve" else "baseline"
             if optional(made, needed) is None:
                 raise ConfigError(
                     f"cold_start.sources: {env.id} does not provide {needed}(), so it has no demonstrator "
                     f"{source.demonstrator!r}; leave cold_start.sources empty or add it to the environment"
                 )
+            if needed == "baseline":
+                made.reset(seed=0)
+                try:
+                    optional(made, "baseline")(source.demonstrator, generator(seed, "demonstrator"))
+                except ValueError as error:
+                    raise ConfigError(
+                        f"cold_start.sources: {env.id} has no demonstrator {source.demonstrator!r} ({error}); "
+                        '"solve" is the expert\'s'
+                    ) from error
             self._envs.append(made)
 
     def row(self, index: int) -> Row:
@@ -143,7 +156,9 @@ def cold_start(
                 gradient_checkpointing=False,
                 bf16=False,
             ),
-            train_dataset=IterableDataset.from_generator(_indices, gen_kwargs={"count": config.max_steps * config.batch_size}),
+            train_dataset=IterableDataset.from_generator(
+                _indices, gen_kwargs={"count": config.max_steps * config.batch_size}
+            ),
             data_collator=collate,
             processing_class=vlm.processor.tokenizer,
             callbacks=[Progress()],

@@ -92,7 +92,8 @@ def evaluate_baseline(pool: EnvironmentPool, name: str, episodes: int, seed: int
             except Exception as error:
                 if not getattr(error, "infrastructure_failure", False):
                     raise EnvironmentFault(
-                        f"{pool.spec.id} (task {task}, seed {reset}), played by {name!r}: {type(error).__name__}: {error}"
+                        f"{pool.spec.id} (task {task}, seed {reset}), played by {name!r}: "
+                        f"{type(error).__name__}: {error}"
                     ) from error
                 scores.append(None)
         return scores
@@ -113,9 +114,7 @@ def _provides(env: Any, name: str) -> bool:
     return True
 
 
-def _play(
-    env: Any, task: int | None, reset: int, name: str, dice: np.random.Generator, metric: str | None
-) -> float:
+def _play(env: Any, task: int | None, reset: int, name: str, dice: np.random.Generator, metric: str | None) -> float:
     env.reset(seed=reset, options=None if task is None else {"task": task})
     score, info = 0.0, {}
     script = iter(optional(env, "solve")()) if name == "oracle" else iter(())
@@ -172,11 +171,9 @@ def bootstrap_interval(values: Sequence[float]) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def paired_difference(
-    before: Sequence[float | None], after: Sequence[float | None]
-) -> tuple[float, float, float]:
-    """Mean and 95% interval of after - before over the same tasks in the same order; a task that has no score (None, see
-    `task_scores`) on either side is left out."""
+def paired_difference(before: Sequence[float | None], after: Sequence[float | None]) -> tuple[float, float, float]:
+    """Mean and 95% interval of after - before over the same tasks in the same order; a task that has no score (None,
+    see `task_scores`) on either side is left out."""
     if len(before) != len(after):
         raise ValueError(f"paired scores need the same tasks, got {len(before)} and {len(after)}")
     pairs = [(b, a) for b, a in zip(before, after, strict=True) if b is not None and a is not None]

@@ -10,7 +10,7 @@ import torch
 from .config import Config, ModelConfig
 from .engine.checkpoint import load_state
 from .engine.local import LocalEngine
-from .errors import ConfigError
+from .errors import CheckpointError, ConfigError
 from .evaluate import task_count
 from .model.load import VLM, load_vlm
 from .model.tiny import make_tiny_vlm
@@ -149,7 +149,13 @@ def _model_folder(config: Config, folder: Path) -> Path:
         return Path(config.model.path)
     made = folder / "initial_model"
     if not (made / "preprocessor_config.json").exists():
-        make_tiny_vlm(made, tokenizer_texts(config), derive_seed(config.run.seed, "tiny model"), config.model.tiny)
+        texts = tokenizer_texts(config)
+        try:
+            make_tiny_vlm(made, texts, derive_seed(config.run.seed, "tiny model"), config.model.tiny)
+        except Exception as error:  # safetensors reports a full disk as its own exception
+            raise CheckpointError(
+                f"the tiny model could not be made in {made}: {error}; free some space or change model.tiny"
+            ) from error
     return made
 
 

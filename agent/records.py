@@ -1,4 +1,7 @@
-"""Trajectories on disk: JSON lines beside PNG files named by content hash. What is written can be read back exactly."""
+"""Trajectories on disk: JSON lines beside PNG files named by content hash. What is written can be read back exactly.
+
+(Tags can be anything; of these, what JSON has no form for becomes its text, and a tuple a list.)
+"""
 
 from __future__ import annotations
 
@@ -63,7 +66,7 @@ def _write_picture(path: Path, array: np.ndarray) -> None:
 
 
 def _plain(value: object) -> object:
-    """Environments put NumPy numbers into their tags; everything else that JSON has no form for is named by its text."""
+    """Environments put NumPy numbers into their tags; anything else that JSON has no form for is named by its text."""
     return value.item() if isinstance(value, np.generic) else str(value)
 
 

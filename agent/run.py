@@ -19,10 +19,11 @@ from .evaluate import (
     task_scores,
 )
 from .interrupt import Interrupt
-from .parts import Parts, build
+from .parts import Parts, build, environment_spec
 from .progress import Progress
 from .records import write_trajectories
 from .report import write_report
+from .roles.reference import Reference
 from .run_directory import RunDirectory
 from .train import budget, save, train, validate
 
@@ -94,7 +95,7 @@ def _cold_start(config: Config, parts: Parts, directory: RunDirectory, progress:
     if not config.cold_start.sources:
         return
     progress.phase("cold start", config.cold_start.max_steps)
-    demonstrator = Demonstrator(config.env, config.cold_start, parts.renderer, config.run.seed)
+    demonstrator = Demonstrator(environment_spec(config, "train"), config.cold_start, parts.renderer, config.run.seed)
     steps = cold_start(
         parts.vlm,
         demonstrator,
@@ -105,6 +106,8 @@ def _cold_start(config: Config, parts: Parts, directory: RunDirectory, progress:
         lambda: stop.requested,
     )
     parts.rollout_engine.load_weights(parts.train_engine.named_tensors(), 0)
+    if parts.reference is not None:  # the policy that reinforcement learning begins with
+        parts.reference = Reference(parts.actor)
     directory.write_json("cold_start.json", {"steps": steps})
 
 
@@ -140,7 +143,11 @@ def _baselines(config: Config, parts: Parts) -> dict[str, list[float | None] | N
 
 
 def _report(
-    config: Config, parts: Parts, directory: RunDirectory, baselines: dict[str, list[float | None] | None], clock: _Clock
+    config: Config,
+    parts: Parts,
+    directory: RunDirectory,
+    baselines: dict[str, list[float | None] | None],
+    clock: _Clock,
 ) -> dict[str, Any]:
     metric, seed = primary_metric(parts.driver("test").pool), config.run.seed
     evaluations = {name: directory.read_json(f"evaluations/{name}.json") or {} for name in ("before", "after")}

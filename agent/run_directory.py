@@ -110,8 +110,8 @@ class RunDirectory:
             yield
         except OSError as error:
             raise RunDirectoryError(
-                f"{path} cannot be written ({error.strerror}); free some space or choose another --run.folder, then start "
-                "the same command again: it continues from the newest checkpoint"
+                f"{path} cannot be written ({error.strerror}); free some space or choose another --run.folder, then "
+                "start the same command again: it continues from the newest checkpoint"
             ) from error
 
     def _locked(self) -> IO[str]:

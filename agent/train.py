@@ -127,7 +127,9 @@ def trainable(parts: Parts, trajectories: list[Trajectory], advantages: torch.Te
     kept = [
         index
         for index, trajectory in enumerate(trajectories)
-        if trajectory.valid and trajectory.action_count and (float(advantages[index]) != 0 or parts.reference is not None)
+        if trajectory.valid
+        and trajectory.action_count
+        and (float(advantages[index]) != 0 or parts.reference is not None)
     ]
     rows = [(index, row) for index in kept for row in trajectories[index].rows if any(row.actions)]
     if not rows:

@@ -195,4 +195,6 @@ class TrajectoryGroup:
     def __post_init__(self) -> None:
         coordinates = {(t.env_id, t.task, t.seed) for t in self.trajectories}
         if len(coordinates) != 1:
-            raise ValueError(f"siblings share environment, task and seed; these differ: {sorted(map(str, coordinates))}")
+            raise ValueError(
+                f"siblings share environment, task and seed; these differ: {sorted(map(str, coordinates))}"
+            )

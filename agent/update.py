@@ -17,7 +17,8 @@ from .roles.reference import Reference
 
 @dataclass(frozen=True, eq=False)
 class Gradient:
-    """What `accumulate_gradient` left in the engine. `logprobs` (rows, tokens): the trainer's, of the batch's actions."""
+    """What `accumulate_gradient` left in the engine. `logprobs` (rows, tokens): the trainer's, of the batch's
+    actions."""
 
     logprobs: torch.Tensor
     metrics: dict[str, float]
@@ -35,8 +36,9 @@ def accumulate_gradient(
     """Gradient of the objective over a batch; no weight moves here.
 
     Losses are divided by `tokens`, the action tokens of all valid trajectories of the step, so the gradient depends
-    neither on how the batch is split nor on whether trajectories without advantage were left out of it. The weights are those that sampled, hence the trainer's own log-probabilities, detached, are the old
-    ones: the ratio is exactly 1 and the gradient is that of REINFORCE with these advantages.
+    neither on how the batch is split nor on whether trajectories without advantage were left out of it. The weights
+    are those that sampled, hence the trainer's own log-probabilities, detached, are the old ones: the ratio is exactly
+    1 and the gradient is that of REINFORCE with these advantages.
     """
     own = int(batch.action_mask.sum())
     metrics = dict.fromkeys(("loss", "entropy", "kl", "clip_fraction"), 0.0)

@@ -31,6 +31,8 @@ class Batch:
         sampler_logprobs: What the sampler said of the actions, 0 elsewhere (and for demonstrations).
         advantages: One a token, 0 outside actions.
         trajectory: Which trajectory each row belongs to.
+        prompt_length: Tokens of each row's prompt; the first action begins there.
+        prompt_images: Images of each row's prompt.
         images: One for each image of the rows, in reading order.
         image_row: The row of each image.
     """
@@ -42,6 +44,8 @@ class Batch:
     sampler_logprobs: Float[Tensor, "rows tokens"]
     advantages: Float[Tensor, "rows tokens"]
     trajectory: Int[Tensor, " rows"]
+    prompt_length: Int[Tensor, " rows"]
+    prompt_images: Int[Tensor, " rows"]
     images: tuple[ProcessedImage, ...]
     image_row: tuple[int, ...]
 
@@ -72,6 +76,8 @@ class Batch:
             **pieces,
             position_ids=self.position_ids[:, start:stop, :width],
             trajectory=self.trajectory[start:stop],
+            prompt_length=self.prompt_length[start:stop],
+            prompt_images=self.prompt_images[start:stop],
             images=tuple(self.images[i] for i in kept),
             image_row=tuple(self.image_row[i] - start for i in kept),
         )
@@ -142,6 +148,8 @@ def make_batch(
         torch.from_numpy(logprobs),
         torch.where(mask, weights, torch.zeros(())),
         torch.tensor(trajectory),
+        torch.tensor([len(row.segments[0].token_ids) for row in rows]),
+        torch.tensor([len(row.segments[0].images) for row in rows]),
         tuple(images),
         tuple(image_row),
     )

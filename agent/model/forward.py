@@ -1,4 +1,4 @@
-"""One forward pass, for the sampler and the trainer alike: each distinct picture is encoded once, however often it occurs."""
+"""One forward pass, for sampler and trainer alike: each distinct picture is encoded once, however often it occurs."""
 
 from __future__ import annotations
 

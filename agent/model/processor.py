@@ -1,4 +1,4 @@
-"""The other half of a checkpoint folder: tokenizer, image processor, chat template. Text and pictures in, ids and pixels out.
+"""The other half of a checkpoint folder: tokenizer, image processor, chat template. Text and pictures in, numbers out.
 
 The parts are loaded one by one and never through transformers' processor classes: those need torchvision (for videos,
 which nobody asks for here), and a folder whose processor class is unknown makes `AutoProcessor` return a bare tokenizer
@@ -46,7 +46,7 @@ MAX_IMAGE_PIXELS = 64_000_000
 @dataclass(frozen=True, eq=False)
 class ProcessedImage:
     """A picture as the vision tower takes it: `pixels` (patches, channels x frames x side x side) float32, `grid`
-    (frames, rows, columns) of patches, `tokens` features after merging; `original` uint8 (height, width, 3) and its hash."""
+    (frames, rows, columns) of patches, `tokens` features after merging; `original` uint8 (height, width, 3)."""
 
     pixels: torch.Tensor
     grid: tuple[int, int, int]
@@ -82,8 +82,8 @@ class Processor:
         for name, ours, models in pairs:
             if ours != models:
                 raise CheckpointError(
-                    f"{self.folder}: preprocessor_config.json has {name}={ours}, but the vision tower in config.json has "
-                    f"{models}. The processor belongs to another model; copy the one that came with these weights."
+                    f"{self.folder}: preprocessor_config.json has {name}={ours}, but the vision tower in config.json "
+                    f"has {models}. The processor belongs to another model; copy the one that came with these weights."
                 )
         for token in (self.image_token, self.vision_start, self.vision_end):
             if self.tokenizer.convert_tokens_to_ids(token) in (None, self.tokenizer.unk_token_id):
@@ -95,8 +95,8 @@ class Processor:
             )
         if not self.tokenizer.chat_template:
             raise CheckpointError(
-                f"{self.folder}: no chat template (chat_template.jinja, chat_template.json or in tokenizer_config.json). "
-                "Base models have none: use the instruction-tuned checkpoint, or add a chat_template.jinja."
+                f"{self.folder}: no chat template (chat_template.jinja, chat_template.json or in tokenizer_config.json)"
+                ". Base models have none: use the instruction-tuned checkpoint, or add a chat_template.jinja."
             )
 
     image_token = "<|image_pad|>"
@@ -159,7 +159,9 @@ class Processor:
 
     def decode(self, token_ids: Sequence[int]) -> str:
         """Text of tokens, special ones spelled out."""
-        return str(self.tokenizer.decode(list(token_ids), skip_special_tokens=False, clean_up_tokenization_spaces=False))
+        return str(
+            self.tokenizer.decode(list(token_ids), skip_special_tokens=False, clean_up_tokenization_spaces=False)
+        )
 
     def process(self, image: np.ndarray) -> ProcessedImage:
         """Pixels of a uint8 (height, width, 3) picture; equal pictures are processed once.
@@ -235,8 +237,8 @@ def _image_processor(folder: Path) -> Qwen2VLImageProcessorPil:
         settings = _read_json(folder / "processor_config.json", "the processor").get("image_processor", {})
     else:
         raise CheckpointError(
-            f"{folder}: no preprocessor_config.json: without an image processor this folder holds a bare tokenizer, and "
-            "pictures would be dropped. Copy preprocessor_config.json from the model's origin."
+            f"{folder}: no preprocessor_config.json: without an image processor this folder holds a bare tokenizer, "
+            "and pictures would be dropped. Copy preprocessor_config.json from the model's origin."
         )
     kind = settings.get("image_processor_type")
     if kind not in IMAGE_PROCESSORS:

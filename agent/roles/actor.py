@@ -10,7 +10,8 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from ..engine.batching import Batch
-from ..model.forward import hidden_states, next_token_logits
+from ..model.forward import next_token_logits
+from ..model.shared_prompt import batch_hidden_states
 from ..rollout.distribution import token_logprobs
 
 
@@ -28,16 +29,10 @@ class Actor:
     def logprobs(self, batch: Batch) -> tuple[Float[Tensor, "rows tokens"], Float[Tensor, "rows tokens"]]:
         """Log-probability of each action token and entropy of the distribution it came from (nats); 0 elsewhere.
 
-        The head is run only at the positions that predict an action.
+        The head is run only at the positions that predict an action, and a prompt that rows share only once.
         """
         device = self.model.device
-        hidden = hidden_states(
-            self.model,
-            batch.input_ids.to(device),
-            batch.attention_mask.to(device),
-            batch.position_ids.to(device),
-            batch.images,
-        )
+        hidden = batch_hidden_states(self.model, batch)
         mask = batch.action_mask.to(device)
         predicting = torch.zeros_like(mask)
         predicting[:, :-1] = mask[:, 1:]

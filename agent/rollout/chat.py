@@ -1,7 +1,7 @@
 """How a chat template frames turns, as data: read off the template once, then used for every token of every episode.
 
-Applying a template again at each turn would encode again what the policy sampled. Instead the template is asked, once and
-with probe words, which text stands before the first user message, between an answer and the next user message, and
+Applying a template again at each turn would encode again what the policy sampled. Instead the template is asked, once
+and with probe words, which text stands before the first user message, between an answer and the next user message, and
 before an answer; and whether it leaves earlier turns alone. From then on tokens are only appended.
 """
 
@@ -44,8 +44,8 @@ def read_chat_family(tokenizer: PreTrainedTokenizerBase, image_token: str) -> Ch
     """Ask the tokenizer's chat template how it frames turns.
 
     Raises:
-        CheckpointError: the template fails, drops messages, frames later turns otherwise than the first, or has no place
-            for images.
+        CheckpointError: the template fails, drops messages, frames later turns otherwise than the first, or has no
+            place for images.
     """
 
     def rendered(*messages: tuple[str, str], images: int = 0) -> str:
@@ -71,8 +71,8 @@ def read_chat_family(tokenizer: PreTrainedTokenizerBase, image_token: str) -> Ch
     between, ending = after.split(SECOND)
     if ending != reply:
         raise CheckpointError(
-            f"the chat template ends the first user message with {reply[:80]!r} and a later one with {ending[:80]!r}; it "
-            "cannot be used for training"
+            f"the chat template ends the first user message with {reply[:80]!r} and a later one with {ending[:80]!r}; "
+            "it cannot be used for training"
         )
     image = pictured.removeprefix(opening).split(FIRST)[0]
     if image.count(image_token) != 1 or twice != opening + 2 * image + FIRST + reply:

@@ -46,8 +46,8 @@ class Request:
 @dataclass(frozen=True)
 class Completion:
     """A finished turn: the sampled tokens with their log-probabilities (nats, under the distribution actually sampled),
-    why it stopped, and how many weight updates the engine had seen. `logprobs` is None where somebody else than an engine
-    chose the tokens (see `token_mdp`): then nothing is recorded of how they were sampled."""
+    why it stopped, and how many weight updates the engine had seen. `logprobs` is None where somebody else than an
+    engine chose the tokens (see `token_mdp`): then nothing is recorded of how they were sampled."""
 
     id: int
     token_ids: tuple[int, ...]

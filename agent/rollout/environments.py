@@ -1,8 +1,9 @@
-"""Making environments by id, and lending them to episodes. The trainer knows Gymnasium and nothing of what is behind an id."""
+"""Making environments by id, and lending them. The trainer knows Gymnasium and nothing of what is behind an id."""
 
 from __future__ import annotations
 
 import importlib
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -31,10 +32,16 @@ def import_modules(names: Sequence[str]) -> None:
     for name in names:
         try:
             importlib.import_module(name)
-        except ImportError as error:
+        except ModuleNotFoundError as error:
             raise ConfigError(
                 f"modules: {name!r} cannot be imported ({error}). Give the module that calls gymnasium.register; "
                 "a file beside the recipe or in the current folder is found by its name without .py."
+            ) from error
+        except Exception as error:
+            last = traceback.extract_tb(error.__traceback__)[-1]
+            where = f"{last.filename}:{last.lineno}"
+            raise ConfigError(
+                f"modules: {name!r} cannot be imported: {type(error).__name__}: {error} ({where})"
             ) from error
 
 
@@ -72,7 +79,9 @@ def optional(env: gymnasium.Env, name: str) -> Any | None:
 class EnvironmentPool:
     """Environments of one spec, made on demand and used again by later episodes."""
 
-    def __init__(self, spec: EnvironmentSpec, make: Callable[[EnvironmentSpec], gymnasium.Env] = make_environment) -> None:
+    def __init__(
+        self, spec: EnvironmentSpec, make: Callable[[EnvironmentSpec], gymnasium.Env] = make_environment
+    ) -> None:
         self.spec = spec
         self._make = make
         self._free: list[gymnasium.Env] = [make(spec)]

@@ -225,10 +225,12 @@ class Episode:
             raise ObservationError(f"{self._where}: {error}") from error
 
     def _numbers(self, name: str) -> dict[str, float]:
-        """`info["rewards"]` or `info["metrics"]`: means are taken of these, so one that is not a number would spoil all."""
+        """`info["rewards"]` or `info["metrics"]`: means are taken of these; what is not a number would spoil them."""
         numbers = self.info.get(name) or {}
         if not isinstance(numbers, Mapping) or not all(map(_finite, numbers.values())):
-            raise ObservationError(f'{self._where}: info["{name}"] must be a dict of finite numbers, got {numbers!r:.200}')
+            raise ObservationError(
+                f'{self._where}: info["{name}"] must be a dict of finite numbers, got {numbers!r:.200}'
+            )
         return {str(key): float(value) for key, value in numbers.items()}
 
     def _end(self, outcome: Outcome) -> None:

@@ -99,7 +99,7 @@ def _rounds(
     for episode in episodes:
         episode.open()
     while steps:
-        # All answers before the first is rendered: rendering beside running environments fights them for the interpreter.
+        # All answers before the first is rendered: rendering would fight running environments for the interpreter.
         answers = list(threads.map(lambda step: _environment(*step), steps))
         waiting: dict[int, Episode] = {}
         for (episode, completion), answer in zip(steps, answers, strict=True):

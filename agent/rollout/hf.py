@@ -104,7 +104,9 @@ class TransformersEngine:
     def submit(self, request: Request) -> None:
         placeholders = request.token_ids.count(self.image_token_id)
         if placeholders != len(request.images):
-            raise ValueError(f"request {request.id}: {placeholders} image placeholders for {len(request.images)} images")
+            raise ValueError(
+                f"request {request.id}: {placeholders} image placeholders for {len(request.images)} images"
+            )
         self._queue.append(request)
 
     @torch.inference_mode()
@@ -142,7 +144,9 @@ class TransformersEngine:
                 if name not in own:
                     raise KeyError(f"the engine's model has no weight {name!r}")
                 if own[name].shape != tensor.shape:
-                    raise ValueError(f"weight {name!r} is {tuple(tensor.shape)}, the engine's is {tuple(own[name].shape)}")
+                    raise ValueError(
+                        f"weight {name!r} is {tuple(tensor.shape)}, the engine's is {tuple(own[name].shape)}"
+                    )
                 given.add(name)
                 if own[name].data_ptr() != tensor.data_ptr():
                     own[name].copy_(tensor)
@@ -173,7 +177,7 @@ class TransformersEngine:
 
     def _prefill_fresh(self, requests: list[Request]) -> _Cohort:
         keys = [(r.token_ids, tuple(image.sha256 for image in r.images)) for r in requests]
-        distinct = {key: request for key, request in zip(keys, requests, strict=True)}
+        distinct = dict(zip(keys, requests, strict=True))
         index = {key: row for row, key in enumerate(distinct)}
         cache = DynamicCache(config=self.model.config.get_text_config())
         prefilled = self._prefill([(request, _NOTHING) for request in distinct.values()], cache)

@@ -1,7 +1,7 @@
 """Messages and pictures to tokens, and tokens back to text: the only place where a segment is made.
 
-Text is encoded when it comes in and never again. A segment is complete when it leaves here: every picture has exactly as
-many placeholder tokens as it has features, and no text has become a control token.
+Text is encoded when it comes in and never again. A segment is complete when it leaves here: every picture has exactly
+as many placeholder tokens as it has features, and no text has become a control token.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Untrusted:
 
 
 class Renderer:
-    """Makes segments for one checkpoint's tokenizer, pictures and chat template, and keeps the pixels of what it rendered.
+    """Makes segments for one checkpoint's tokenizer, pictures and chat template, and keeps the pixels it rendered.
 
     `pixels(sha256)` gives sampler and trainer the very same tensors.
     """
@@ -60,7 +60,9 @@ class Renderer:
         here, as a token that nobody is trained on.
         """
         head = self.family.following if answer_ended else self.family.closing + self.family.following
-        return self._segment("observation", [Trusted(head), *self._content(text, images), Trusted(self.family.reply)], turn)
+        return self._segment(
+            "observation", [Trusted(head), *self._content(text, images), Trusted(self.family.reply)], turn
+        )
 
     def demonstration(self, text: str, turn: int) -> Segment:
         """An action written by somebody else than the policy, with its end token: what a cold start imitates."""
@@ -95,7 +97,7 @@ class Renderer:
     def _segment(self, kind: str, parts: Sequence[Trusted | Untrusted | ProcessedImage], turn: int) -> Segment:
         ids: list[int] = []
         spans: list[ImageSpan] = []
-        # Neighbouring texts are encoded together: a template's newline and a message's first characters may be one token.
+        # Neighbouring texts are encoded together: a template's newline and a message's first letters may be one token.
         pending: list[Trusted | Untrusted] = []
 
         def flush() -> None:
@@ -155,7 +157,9 @@ def checked_observation(observation: object, where: str) -> tuple[str, tuple[np.
     """
     if not isinstance(observation, Mapping) or not {"text", "images"} <= set(observation):
         came = sorted(map(str, observation)) if isinstance(observation, Mapping) else type(observation).__name__
-        raise ObservationError(f'{where}: an observation must be {{"text": str, "images": tuple of arrays}}, got {came}')
+        raise ObservationError(
+            f'{where}: an observation must be {{"text": str, "images": tuple of arrays}}, got {came}'
+        )
     text, images = observation["text"], observation["images"]
     if not isinstance(text, str):
         raise ObservationError(f'{where}: observation["text"] must be a str, got {type(text).__name__}')

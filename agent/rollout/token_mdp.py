@@ -1,10 +1,10 @@
 """The token-level Markov decision process as an environment: one action is one token id.
 
-States are sequences of vocabulary tokens and pictures, S = (V ∪ I)*; actions are the vocabulary, A = V. A transition
+States are sequences of vocabulary tokens and pictures, S = (V + I)*; actions are the vocabulary, A = V. A transition
 appends the token. Where it ends the turn (it is an end token, or the turn's tokens are used up), the environment behind
 is given the turn's text, and the tokens and pictures of its answer are appended too. The reward is the environment's at
-the end of a turn and 0 before. Episode and Renderer do the work, as they do for the batched driver; nobody trains on this
-form, it says what the batched one computes. Source: RLLaVA (arXiv 2512.21450), section 3.
+the end of a turn and 0 before. Episode and Renderer do the work, as they do for the batched driver; nobody trains on
+this form, it says what the batched one computes. Source: RLLaVA (arXiv 2512.21450), section 3.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ class TokenMDP(gymnasium.Env[State, int]):
         renderer: Of the checkpoint whose vocabulary the tokens are of.
         budget: As for the driver; its temperature is the policy's business and not used here.
 
-    `reset` takes the environment's own seed and `{"task": i}`. `info` has `action_mask`, the int8 mask of the tokens that a
-    policy may choose, `turn`, and `outcome` once the episode is over. A state is a row: where the environment rebuilds its
+    `reset` takes the environment's own seed and `{"task": i}`. `info` has `action_mask` (int8, 1 for what a policy
+    may choose), `turn`, and `outcome` once the episode is over. A state is a row: where the environment rebuilds its
     prompt, the next state is the new prompt alone.
     """
 

@@ -1,4 +1,4 @@
-"""Tiny checkpoints of every family, with the published special tokens and chat templates, and environments from a script."""
+"""Tiny checkpoints of every family, with published special tokens and chat templates; environments from a script."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -320,7 +320,9 @@ def one_renderer(one_vlm: VLM) -> Renderer:
 def pool_of() -> Callable[..., EnvironmentPool]:
     """A pool of environments that answer from `script(seed, task)`."""
 
-    def make(script: Callable[[int | None, int | None], Sequence[Any]], id: str = "Test/Scripted-v0") -> EnvironmentPool:
+    def make(
+        script: Callable[[int | None, int | None], Sequence[Any]], id: str = "Test/Scripted-v0"
+    ) -> EnvironmentPool:
         return EnvironmentPool(EnvironmentSpec(id), lambda spec: ScriptedEnvironment(script))
 
     return make

@@ -7,6 +7,7 @@ import resource
 import shutil
 import subprocess
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -44,14 +45,23 @@ TASKS = 50
 
 
 class Hooks:
-    """What a test does while a run goes on: `step` is called with the number of environment steps so far."""
+    """What a test does while a run goes on: `step` is called with the number of environment steps so far, each once."""
 
     step: ClassVar[Callable[[int], None] | None] = None
     steps: ClassVar[int] = 0
+    lock: ClassVar[threading.Lock] = threading.Lock()
 
     @classmethod
     def set(cls, step: Callable[[int], None] | None) -> None:
         cls.step, cls.steps = step, 0
+
+    @classmethod
+    def count(cls) -> None:
+        with cls.lock:
+            cls.steps += 1
+            now = cls.steps
+        if cls.step is not None:
+            cls.step(now)
 
 
 class BrokenSandboxError(Exception):
@@ -62,7 +72,8 @@ class Parity(gymnasium.Env[dict[str, Any], str]):
     """Two turns; each pays the share of characters with an even code point. A random policy gets scores that differ, so
     that there is something to learn from in the very first step.
 
-    fault: "raise", "nan" (in worlds whose seed is divisible by 3), "sandbox" (in turns of odd length).
+    fault: "raise", "nan" (in worlds whose seed is divisible by 3), "sandbox" (in turns of odd length),
+    "always sandbox", "constant" (every turn pays the same), "odd worlds" (so in worlds of an odd seed).
     """
 
     metadata: ClassVar[dict[str, Any]] = {"render_modes": []}
@@ -88,14 +99,14 @@ class Parity(gymnasium.Env[dict[str, Any], str]):
         return {"text": f"even {task}", "images": (self.picture,)}, {}
 
     def step(self, action: str) -> tuple[dict[str, Any], float, bool, bool, dict[str, Any]]:
-        Hooks.steps += 1
-        if Hooks.step is not None:
-            Hooks.step(Hooks.steps)
+        Hooks.count()
         if self.fault == "raise" and self.seed % 3 == 0:
             raise RuntimeError("the author forgot something")
-        if self.fault == "sandbox" and len(action) % 2:
+        if self.fault == "always sandbox" or (self.fault == "sandbox" and len(action) % 2):
             raise BrokenSandboxError("the container is gone")
         share = sum(ord(character) % 2 == 0 for character in action) / max(1, len(action))
+        if self.fault == "constant" or (self.fault == "odd worlds" and self.seed % 2):
+            share = 0.5
         self.shares.append(share)
         self.turn += 1
         reward = float("nan") if self.fault == "nan" and self.seed % 3 == 0 else share

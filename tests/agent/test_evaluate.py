@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.errors import ConfigError
+from agent.errors import ConfigError, EnvironmentFault
 from agent.evaluate import (
     bootstrap_interval,
     by_tag,
@@ -173,6 +173,8 @@ class Guessing(gymnasium.Env):
         return [str(self.number)]
 
     def baseline(self, name: str, rng: np.random.Generator) -> str:
+        if name not in ("constant", "random", "silent"):
+            raise ValueError(f"no baseline {name}")
         return {"constant": "3", "random": str(rng.integers(10)), "silent": ""}[name]
 
 
@@ -229,6 +231,28 @@ def test_a_random_baseline_depends_on_seed_and_task_alone() -> None:
 def test_a_baseline_that_is_not_provided_has_no_scores() -> None:
     assert evaluate_baseline(pool(Bare), "oracle", 3, 0) is None
     assert evaluate_baseline(pool(Bare), "constant", 3, 0) is None
+    assert evaluate_baseline(pool(), "blind", 3, 0) is None  # others are, this one is not
+
+
+def test_a_baselines_episode_that_the_infrastructure_breaks_has_no_score() -> None:
+    class Breaking(Guessing):
+        def step(self, action: str) -> Any:
+            if self.number == 1:
+                error = RuntimeError("container lost")
+                error.infrastructure_failure = True  # type: ignore[attr-defined]
+                raise error
+            return super().step(action)
+
+    assert evaluate_baseline(pool(Breaking), "oracle", 3, 0) == [1.0, None, 1.0]
+
+
+def test_an_authors_fault_under_a_baseline_stops_the_run_and_names_the_place() -> None:
+    class Faulty(Guessing):
+        def step(self, action: str) -> Any:
+            raise KeyError("scene")
+
+    with pytest.raises(EnvironmentFault, match=r"Test/Guessing-v0 \(task 0, seed \d+\), played by 'oracle': KeyError"):
+        evaluate_baseline(pool(Faulty), "oracle", 3, 0)
 
 
 def test_a_baseline_without_the_measure_scores_0_as_a_policy_would() -> None:
@@ -270,5 +294,3 @@ def test_progress_hears_of_every_episode(one_renderer: Renderer) -> None:
     assert sorted(t.task or 0 for t in evaluate_policy(driver, 5, Budget(0.0, 5, 500, 5), 0, heard.append)) == [
         t.task for t in sorted(heard, key=lambda t: t.task or 0)
     ]
-
-

@@ -29,11 +29,16 @@ def test_the_second_signal_stops_at_once(first: int, second: int) -> None:
         assert stop.requested
 
 
-def test_afterwards_signals_mean_what_they_meant_before() -> None:
-    before = [signal.getsignal(number) for number in SIGNALS]
-    with pytest.raises(ValueError, match="inside"), Interrupt():
+def changed_and_raising(before: list[object]) -> None:
+    with Interrupt():
         assert [signal.getsignal(number) for number in SIGNALS] != before
         raise ValueError("inside")
+
+
+def test_afterwards_signals_mean_what_they_meant_before() -> None:
+    before = [signal.getsignal(number) for number in SIGNALS]
+    with pytest.raises(ValueError, match="inside"):
+        changed_and_raising(before)
     assert [signal.getsignal(number) for number in SIGNALS] == before
 
 

@@ -121,7 +121,9 @@ def test_texts_stand_beside_the_tokens(seen: Trajectory, one_renderer: Renderer,
     ((_, record),) = read_trajectories(path)
     segments = record["rows"][0]["segments"]
     assert segments[1]["text"] == "three<|im_end|>"
-    assert [one_renderer.processor.decode(segment["token_ids"]) for segment in segments] == [s["text"] for s in segments]
+    assert [one_renderer.processor.decode(segment["token_ids"]) for segment in segments] == [
+        s["text"] for s in segments
+    ]
 
 
 def test_extra_fields_are_kept_with_their_trajectory(seen: Trajectory, one_renderer: Renderer, tmp_path: Path) -> None:
@@ -145,7 +147,9 @@ def test_numbers_of_numpy_become_plain_ones_and_other_things_their_text(tmp_path
     assert again.tags == {"count": 3, "share": 0.5, "flag": True, "where": "a"}
 
 
-def test_a_file_holds_one_trajectory_a_line_in_plain_ascii(seen: Trajectory, one_renderer: Renderer, tmp_path: Path) -> None:
+def test_a_file_holds_one_trajectory_a_line_in_plain_ascii(
+    seen: Trajectory, one_renderer: Renderer, tmp_path: Path
+) -> None:
     told = Trajectory("Zählen\n-v0", None, 0, (), Outcome("truncated", 0.0, "\u2028"))
     path = write_trajectories(tmp_path, "step", [told, seen], one_renderer.pixels, lambda ids: "數\n🙂")
     lines = path.read_bytes().decode("ascii").splitlines()

@@ -65,7 +65,7 @@ def no_hooks(finished: Finished, monkeypatch: pytest.MonkeyPatch):
     Hooks.set(None)
     yield
     Hooks.set(None)
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
 
 
@@ -205,8 +205,8 @@ def test_how_many_environments_are_stepped_at_once_changes_nothing(finished: Fin
 def interrupt_at(*moments: int) -> None:
     def step(count: int) -> None:
         if count in moments:
+            time.sleep(0.4 * moments.index(count))  # two at once would be one
             os.kill(os.getpid(), signal.SIGINT)
-            time.sleep(0.2)  # time for the main thread to notice: two at once are one
 
     Hooks.set(step)
 
@@ -388,7 +388,7 @@ def test_a_test_in_which_the_infrastructure_broke_episodes_is_still_reported(tmp
         ({"env": {"test": {"split": "tset"}}}, ["Test/Parity-v0", "'tset'"]),
         ({"rollout": {"group_size": 1}}, ["rollout.group_size", "at least 2", "got 1"]),
         ({"rollout": {"temperature": 0.0}}, ["rollout.temperature", "above 0"]),
-        ({"rollout": {"max_row_tokens": 4}}, ["rollout.max_row_tokens", "rollout.max_turn_tokens=4"]),
+        ({"rollout": {"max_row_tokens": 5}}, ["rollout.max_row_tokens", "rollout.max_turn_tokens=5"]),
         ({"algorithm": {"clip_low": 1.5}}, ["algorithm.clip_low", "1.5"]),
         ({"optimizer": {"steps": -1}}, ["optimizer.steps", "at least 0"]),
         ({"run": {"save_every": 0}}, ["run.save_every", "at least 1"]),

@@ -123,7 +123,8 @@ def test_a_second_writer_is_refused(tmp_path: Path) -> None:
 
 def test_a_writer_in_another_process_is_refused_until_that_one_is_gone(tmp_path: Path) -> None:
     opened(config_of(tmp_path))
-    holder = "import fcntl, sys; f = open(sys.argv[1], 'w'); fcntl.flock(f, fcntl.LOCK_EX); print('held', flush=True); input()"
+    holder = "import fcntl, sys; f = open(sys.argv[1], 'w'); fcntl.flock(f, fcntl.LOCK_EX)"
+    holder += "; print('held', flush=True); input()"
     lock = str(tmp_path / "one" / ".lock")
     with subprocess.Popen(
         [sys.executable, "-c", holder, lock], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -227,19 +228,21 @@ def test_json_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
     directory.close()
 
 
+def log_many(directory: RunDirectory) -> None:
+    for step in range(2, 200):
+        directory.log(step, {f"metric/{n}": 1.0 for n in range(50)})
+
+
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")  # TensorBoard's own thread
 def test_a_full_disk_is_told_and_what_was_logged_is_read_back(small_disk: Path) -> None:
     config = config_of(small_disk)
     directory = RunDirectory(config)
     directory.begin(0)
     directory.log(1, {"reward": 0.5})
-    with pytest.raises(OSError, match="No space left"), (small_disk / "filler").open("wb") as filler:
-        while True:
-            filler.write(b"x" * 4096)
-            filler.flush()
+    with pytest.raises(OSError, match="No space left"):
+        (small_disk / "filler").write_bytes(b"x" * 2_000_000)
     with pytest.raises(RunDirectoryError, match=r"No space left.*free some space"):
-        for step in range(2, 200):
-            directory.log(step, {f"metric/{n}": 1.0 for n in range(50)})
+        log_many(directory)
     directory.close()
     (small_disk / "filler").unlink()
     again = RunDirectory(config)

@@ -1,5 +1,7 @@
 """The token-level process as data."""
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -37,7 +39,7 @@ def rows(draw: st.DrawFn) -> list[Row]:
 
 @given(rows())
 def test_the_tokens_of_a_turn_are_a_prefix_of_those_of_the_next(grown: list[Row]) -> None:
-    for before, after in zip(grown, grown[1:], strict=False):
+    for before, after in pairwise(grown):
         assert after.token_ids[: len(before)] == before.token_ids
         assert after.collapsed[: len(before.collapsed)] == before.collapsed
         assert after.images[: len(before.images)] == before.images

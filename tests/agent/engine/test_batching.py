@@ -30,7 +30,9 @@ def rows_of(renderer: Renderer, picture: Picture) -> list[Row]:
         row = Row((renderer.prompt("How many circles? " * (1 + index % 3), images[:1]),))
         row = row.append(renderer.demonstration("three circles"[: 3 + index], 0))
         if len(images) > 1:
-            row = row.append(renderer.observation("Again?", images[1:], 1, True)).append(renderer.demonstration("two", 1))
+            row = row.append(renderer.observation("Again?", images[1:], 1, True)).append(
+                renderer.demonstration("two", 1)
+            )
         rows.append(row)
     return rows
 
@@ -63,7 +65,9 @@ def test_log_probabilities_depend_neither_on_padding_nor_on_neighbours_nor_on_th
             np.testing.assert_allclose(alone, together[index, : len(row)], atol=1e-6)
 
 
-def test_padding_changes_no_log_probability_beyond_rounding(one_vlm: VLM, one_renderer: Renderer, picture: Picture) -> None:
+def test_padding_changes_no_log_probability_beyond_rounding(
+    one_vlm: VLM, one_renderer: Renderer, picture: Picture
+) -> None:
     batch = batch_of(one_renderer, rows_of(one_renderer, picture)[1:2])
     wide = Batch(
         **{
@@ -71,6 +75,8 @@ def test_padding_changes_no_log_probability_beyond_rounding(one_vlm: VLM, one_re
             for name in ("input_ids", "attention_mask", "position_ids", "action_mask", "sampler_logprobs", "advantages")
         },
         trajectory=batch.trajectory,
+        prompt_length=batch.prompt_length,
+        prompt_images=batch.prompt_images,
         images=batch.images,
         image_row=batch.image_row,
     )
@@ -158,7 +164,7 @@ def test_a_batch_in_which_images_and_placeholders_disagree_cannot_be_built(
         row = with_span(row, start=span.start + 1)
     else:
         row = row.append(Segment("observation", (one_renderer.processor.image_token_id,), 1))
-    with pytest.raises(ValueError, match="features|coincide"):
+    with pytest.raises(ValueError, match=r"features|coincide"):
         batch_of(one_renderer, [row])
 
 

@@ -63,7 +63,7 @@ def test_the_tags_of_the_protocol_are_one_token_each_and_not_special() -> None:
 
 def test_the_stored_tokenizer_is_the_one_that_was_made(folder: Path) -> None:
     stored = AutoTokenizer.from_pretrained(folder)
-    for text in TEXTS[:2] + ["naïve 数 🙂\n\n  x"]:
+    for text in [*TEXTS[:2], "naïve 数 🙂\n\n  x"]:
         assert stored.encode(text) == make_tokenizer(TEXTS, SHAPE.vocabulary).encode(text)
 
 

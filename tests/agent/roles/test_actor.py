@@ -1,4 +1,4 @@
-"""Sampler and trainer agree on every token of long episodes with many pictures, and any fault is larger than the bound."""
+"""Sampler and trainer agree on every token of long episodes with many pictures, and faults exceed the bound."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -92,7 +92,9 @@ def test_sampler_and_trainer_agree_within_the_bound_over_eight_turns_and_eight_p
     assert len({span.sha256 for span in made.trajectories[0].rows[0].images}) == TURNS
     assert len({span.grid for span in made.trajectories[0].rows[0].images}) >= 5
     found = gaps(made.actor, made.batch)
-    print(f"{family} T={temperature}: {len(found)} tokens, 99.9% {np.percentile(found, 99.9):.1e}, max {found.max():.1e}")
+    print(
+        f"{family} T={temperature}: {len(found)} tokens, 99.9% {np.percentile(found, 99.9):.1e}, max {found.max():.1e}"
+    )
     assert len(found) > 300
     assert not exceeds(found)
 
@@ -162,9 +164,7 @@ def test_a_planted_fault_exceeds_the_bound(
 
 
 @pytest.mark.parametrize("change", ["temperature", "banned ids"])
-def test_another_distribution_exceeds_the_bound(
-    transcripts_of: Callable[..., Transcripts], change: str
-) -> None:
+def test_another_distribution_exceeds_the_bound(transcripts_of: Callable[..., Transcripts], change: str) -> None:
     made = transcripts_of("qwen2_5_vl")
     other = replace(made.actor, temperature=0.99) if change == "temperature" else replace(made.actor, banned_ids=())
     assert exceeds(gaps(other, made.batch))

@@ -20,9 +20,7 @@ WORDS = ["How many red circles?", "\nLook  again\n", "  ", "数 naïve 🙂\t", 
 
 def own_tokens(vlm: VLM, conversation: list[dict[str, Any]], images: list[np.ndarray], answering: bool) -> list[int]:
     """Tokens of the template's own output, with each placeholder expanded as the families' processors do."""
-    text = vlm.processor.tokenizer.apply_chat_template(
-        conversation, tokenize=False, add_generation_prompt=answering
-    )
+    text = vlm.processor.tokenizer.apply_chat_template(conversation, tokenize=False, add_generation_prompt=answering)
     pieces = text.split(IMAGE)
     for index, image in enumerate(images):
         pieces[index] += IMAGE * vlm.processor.process(image).tokens
@@ -61,10 +59,15 @@ def test_every_turn_has_the_tokens_of_the_familys_own_template_and_begins_with_t
         images += new
         expected = own_tokens(vlm, conversation, images, True)
         assert list(row.token_ids) == expected
-        assert expected[: len(row) - len(row.segments[-1].token_ids)] == list(row.token_ids)[: -len(row.segments[-1].token_ids)]
+        assert (
+            expected[: len(row) - len(row.segments[-1].token_ids)]
+            == list(row.token_ids)[: -len(row.segments[-1].token_ids)]
+        )
 
 
-@pytest.mark.parametrize(("name", "opens"), [("qwen2", "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n"), ("qwen3", "")])
+@pytest.mark.parametrize(
+    ("name", "opens"), [("qwen2", "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n"), ("qwen3", "")]
+)
 def test_the_default_system_message_is_the_familys(
     one_vlm: VLM, templates: dict[str, str], name: str, opens: str
 ) -> None:
@@ -121,9 +124,7 @@ SPOILED = {
 
 
 @pytest.mark.parametrize("fault", SPOILED)
-def test_a_template_that_cannot_be_trained_with_is_refused(
-    one_vlm: VLM, templates: dict[str, str], fault: str
-) -> None:
+def test_a_template_that_cannot_be_trained_with_is_refused(one_vlm: VLM, templates: dict[str, str], fault: str) -> None:
     old, new, words = SPOILED[fault]
     assert old in templates["qwen2"]
     with pytest.raises(CheckpointError, match=words.replace("|", r"\|")):

@@ -104,10 +104,10 @@ def test_modules_are_imported_in_order(tmp_path: Path, monkeypatch: pytest.Monke
     assert sys.modules["registers_one_xyz"].order == ["one", "two"]
 
 
-def test_an_exception_in_a_users_module_is_not_hidden(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_exception_in_a_users_module_is_told_with_its_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(tmp_path))
-    (tmp_path / "fails_xyz.py").write_text("1 / 0")
-    with pytest.raises(ZeroDivisionError):
+    (tmp_path / "fails_xyz.py").write_text("\n1 / 0")
+    with pytest.raises(ConfigError, match=r"'fails_xyz' cannot be imported: ZeroDivisionError: .*fails_xyz\.py:2"):
         import_modules(["fails_xyz"])
 
 

@@ -91,7 +91,7 @@ def test_tokens_of_many_turns(load_family: Callable[[str], VLM], pool_of: PoolOf
         script[-1] = last(turns[-1][-1])
         trajectory, engine = play(renderer, pool_of(lambda seed, task: script), answers)
 
-        # Nothing is encoded again: what the engine returned stands in the rows, token for token, with its log-probabilities.
+        # Nothing is encoded again: what the engine returned stands in the rows, token for token.
         assert [list(action.token_ids) for action in trajectory.actions] == answers
         assert [action.logprobs for action in trajectory.actions] == [
             tuple(-0.5 - k for k in range(len(answer))) for answer in answers
@@ -267,7 +267,7 @@ def test_a_prompt_that_does_not_fit_leaves_a_trajectory_without_rows(one_rendere
 # Whose fault it was.
 
 
-class ContainerLost(Exception):  # noqa: N818
+class ContainerLost(Exception):
     infrastructure_failure = True
 
 
@@ -275,7 +275,7 @@ class ContainerLost(Exception):  # noqa: N818
 def test_a_failure_of_the_infrastructure_ends_the_episode_without_a_score(
     one_renderer: Renderer, pool_of: PoolOf, turn: int
 ) -> None:
-    script = [first(), next_(reward=1.0), last()][:turn] + [ContainerLost("gone")]
+    script = [*[first(), next_(reward=1.0)][:turn], ContainerLost("gone")]
     trajectory, _ = play(one_renderer, pool_of(lambda s, t: script))
     assert (trajectory.outcome.end, trajectory.outcome.score) == ("failed", None)
     assert trajectory.outcome.reason == "ContainerLost: gone"
@@ -291,7 +291,7 @@ WHERE = r"Test/Scripted-v0 \(task 3, seed 11, turn {}\): "
 def test_an_authors_exception_stops_the_run_and_names_the_place(
     one_renderer: Renderer, pool_of: PoolOf, turn: int
 ) -> None:
-    script = [first(), next_(), last()][: turn + 1] + [ZeroDivisionError("by zero")]
+    script = [*[first(), next_()][: turn + 1], ZeroDivisionError("by zero")]
     with pytest.raises(EnvironmentFault, match=WHERE.format(turn) + r"step\(\) raised ZeroDivisionError: by zero"):
         play(one_renderer, pool_of(lambda s, t: script))
 
@@ -302,9 +302,7 @@ def test_an_exception_in_reset_stops_the_run_and_names_the_place(one_renderer: R
 
 
 @pytest.mark.parametrize("reward", [float("nan"), float("inf"), -float("inf"), None, "1", [1.0], np.zeros(1), 1j])
-def test_a_reward_that_is_no_finite_number_stops_the_run(
-    one_renderer: Renderer, pool_of: PoolOf, reward: Any
-) -> None:
+def test_a_reward_that_is_no_finite_number_stops_the_run(one_renderer: Renderer, pool_of: PoolOf, reward: Any) -> None:
     script = [first(), next_(), last(reward, rewards={"format": 0.5})]
     with pytest.raises(ObservationError, match=WHERE.format(1) + r"the reward must be a finite number.*format"):
         play(one_renderer, pool_of(lambda s, t: script))

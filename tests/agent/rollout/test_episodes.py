@@ -26,7 +26,7 @@ BOTH = pytest.mark.parametrize("deterministic", [True, False], ids=["rounds", "o
 
 
 def world(seed: int | None, task: int | None, delay: Callable[[int], float] = lambda turn: 0.0) -> list[Any]:
-    """Task i takes 1 + i % 4 turns, with a picture in every other, and rebuilds its prompt after the first if i is odd."""
+    """Task i takes 1 + i % 4 turns, with a picture in every other; odd ones rebuild their prompt after the first."""
     assert task is not None
 
     def turn(k: int) -> Any:
@@ -97,6 +97,20 @@ def test_rounds_are_the_same_bit_for_bit_however_fast_environments_are(
     assert run(lambda n: n * 104729 % 7 * 0.003, 3) == fast
 
 
+@pytest.mark.parametrize("concurrency", [4, 9])
+def test_rounds_submit_turns_in_the_order_of_episodes_whatever_order_they_finished_in(
+    one_renderer: Renderer, pool_of: PoolOf, concurrency: int
+) -> None:
+    def asked(delay: Callable[[Request], int]) -> list[tuple[int, ...]]:
+        engine = ScriptedEngine(dice, delay)
+        EpisodeDriver(engine, one_renderer, pool_of(world), DriverOptions(concurrency, 2)).run(specs(9), BUDGET)
+        return [(request.episode, *request.token_ids) for request in engine.requests]
+
+    in_order = asked(lambda request: 1)
+    assert asked(lambda request: 20 - request.episode) == in_order
+    assert asked(lambda request: 1 + request.episode * 5 % 7) == in_order
+
+
 def test_a_turn_joins_while_others_still_generate(one_renderer: Renderer, pool_of: PoolOf) -> None:
     # Episode 0 has four turns; episode 1 generates until all of them have joined, or somebody's patience ends.
     joined: list[tuple[int, int]] = []
@@ -120,9 +134,7 @@ def test_a_turn_joins_while_others_still_generate(one_renderer: Renderer, pool_o
 
 
 @BOTH
-def test_no_more_environments_are_made_than_episodes_are_open(
-    one_renderer: Renderer, deterministic: bool
-) -> None:
+def test_no_more_environments_are_made_than_episodes_are_open(one_renderer: Renderer, deterministic: bool) -> None:
     made: list[ScriptedEnvironment] = []
 
     def make(spec: EnvironmentSpec) -> ScriptedEnvironment:
@@ -167,7 +179,7 @@ def test_an_authors_fault_stops_every_episode_and_leaves_nothing_behind(
     made: list[ScriptedEnvironment] = []
 
     def make(spec: EnvironmentSpec) -> ScriptedEnvironment:
-        made.append(ScriptedEnvironment(lambda seed, task: world(seed, task)[: 2 if task == 3 else 9] + [fault]))
+        made.append(ScriptedEnvironment(lambda seed, task: [*world(seed, task)[: 2 if task == 3 else 9], fault]))
         return made[-1]
 
     pool = EnvironmentPool(EnvironmentSpec("Test/Scripted-v0"), make)

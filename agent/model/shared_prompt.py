@@ -1,0 +1,107 @@
+"""The forward pass of a training batch in which siblings share their prompt: the prompt and its pictures are run once.
+
+The keys and values of each distinct prompt are computed with gradients, repeated for its rows, and what follows the
+prompt runs on top of them. The result is that of the plain pass over whole rows, up to rounding, and so are the gradients:
+repeating sums what comes back from all siblings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from transformers import DynamicCache, PreTrainedModel
+
+from ..engine.batching import Batch
+from .forward import hidden_states
+
+
+def batch_hidden_states(model: PreTrainedModel, batch: Batch) -> Float[Tensor, "rows tokens channels"]:
+    """Last hidden states of a batch's rows.
+
+    Valid from the last token of each row's prompt on; before it, and at padding, they may be anything: no position
+    there predicts an action. The plain pass is taken where nothing is shared, and with gradient checkpointing, which does
+    not go together with a cache.
+    """
+    keys = _prompt_keys(batch)
+    distinct = list(dict.fromkeys(keys))
+    device = model.device
+    if len(distinct) == len(keys) or getattr(model, "is_gradient_checkpointing", False):
+        return hidden_states(
+            model,
+            batch.input_ids.to(device),
+            batch.attention_mask.to(device),
+            batch.position_ids.to(device),
+            batch.images,
+        )
+    first = [keys.index(key) for key in distinct]
+    cache = DynamicCache(config=model.config.get_text_config())
+    prompt_states, prompt_mask = _run_prompts(model, batch, first, cache)
+    which = torch.tensor([distinct.index(key) for key in keys], device=device)
+    cache.batch_select_indices(which)
+    return _run_rest(model, batch, cache, prompt_states[which], prompt_mask[which])
+
+
+def _run_prompts(
+    model: PreTrainedModel, batch: Batch, rows: Sequence[int], cache: DynamicCache
+) -> tuple[Tensor, Tensor]:
+    """Fill the cache with the prompts of these rows; their last states (prompts, channels) and mask (prompts, width)."""
+    lengths = batch.prompt_length.tolist()
+    width = max(lengths[row] for row in rows)
+    input_ids = torch.zeros((len(rows), width), dtype=torch.long)
+    position_ids = torch.zeros((3, len(rows), width), dtype=torch.long)
+    mask = torch.zeros((len(rows), width), dtype=torch.bool)
+    images = []
+    for line, row in enumerate(rows):
+        # Padded on the left, so that the next token of every prompt continues from the same column.
+        inside = slice(width - lengths[row], width)
+        input_ids[line, inside] = batch.input_ids[row, : lengths[row]]
+        position_ids[:, line, inside] = batch.position_ids[:, row, : lengths[row]]
+        mask[line, inside] = True
+        images += _images(batch, row)[: int(batch.prompt_images[row])]
+    device = model.device
+    hidden = hidden_states(model, input_ids.to(device), mask.to(device), position_ids.to(device), images, cache)
+    return hidden[:, -1], mask.to(device)
+
+
+def _run_rest(
+    model: PreTrainedModel, batch: Batch, cache: DynamicCache, prompt_states: Tensor, prompt_mask: Tensor
+) -> Tensor:
+    """Everything after the prompts, on top of the repeated cache, put back at its place in the rows."""
+    starts, device = batch.prompt_length.tolist(), model.device
+    width = max(int(length) - start for length, start in zip(batch.attention_mask.sum(1), starts, strict=True))
+    # Rows of different prompts differ in length: `place` says which column of the row each column of the rest is.
+    place = torch.tensor(starts)[:, None] + torch.arange(width)
+    inside = place.clamp(max=batch.input_ids.shape[1] - 1)
+    mask = batch.attention_mask.gather(1, inside) & (place < batch.input_ids.shape[1])
+    hidden = hidden_states(
+        model,
+        batch.input_ids.gather(1, inside).where(mask, 0).to(device),
+        torch.cat([prompt_mask, mask.to(device)], dim=1),
+        torch.stack([axis.gather(1, inside) for axis in batch.position_ids]).to(device),
+        [image for row in range(len(batch)) for image in _images(batch, row)[int(batch.prompt_images[row]) :]],
+        cache,
+    )
+    rows, columns = mask.nonzero(as_tuple=True)
+    full = hidden.new_zeros((*batch.input_ids.shape, hidden.shape[-1]))
+    full = full.index_put((rows.to(device), place[rows, columns].to(device)), hidden[rows.to(device), columns.to(device)])
+    last = (torch.arange(len(batch), device=device), batch.prompt_length.to(device) - 1)
+    return full.index_put(last, prompt_states)
+
+
+def _prompt_keys(batch: Batch) -> list[tuple[bytes, tuple[str, ...]]]:
+    """What two rows must have in common to share their prompt: its tokens and its pictures."""
+    ids = batch.input_ids.numpy()
+    return [
+        (
+            ids[row, :length].tobytes(),
+            tuple(image.sha256 for image in _images(batch, row)[: int(batch.prompt_images[row])]),
+        )
+        for row, length in enumerate(batch.prompt_length.tolist())
+    ]
+
+
+def _images(batch: Batch, row: int) -> list:
+    return [image for image, owner in zip(batch.images, batch.image_row, strict=True) if owner == row]

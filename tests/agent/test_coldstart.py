@@ -1,0 +1,191 @@
+"""The cold start: on which tokens its loss lies, when it stops, and that it leaves the model as others expect it."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from agent.coldstart import Demonstrator, cold_start
+from agent.config import ColdStartConfig, Demonstrations
+from agent.engine.batching import make_batch
+from agent.errors import AgentError, ConfigError
+from agent.model.load import VLM
+from agent.roles.actor import Actor
+from agent.rollout.environments import EnvironmentSpec
+from agent.rollout.render import Renderer
+from agent.run import run
+from tests.agent.run_fixtures import quiet, small_config, tiny_vlm
+
+ENV = EnvironmentSpec("Test/Parity-v0", {"split": "train"})
+SOLVE = [Demonstrations()]
+
+
+@pytest.fixture(scope="module")
+def vlm() -> VLM:
+    return tiny_vlm()
+
+
+def demonstrator_of(vlm: VLM, *sources: Demonstrations, seed: int = 0) -> Demonstrator:
+    return Demonstrator(ENV, ColdStartConfig(sources=list(sources) or SOLVE), Renderer(vlm.processor), seed)
+
+
+def started(
+    vlm: VLM,
+    validate: Callable[[], float] = lambda: 0.0,
+    interrupted: Callable[[], bool] = lambda: False,
+    **options: Any,
+) -> tuple[int, list[dict[str, float]]]:
+    """Steps taken, and what was reported."""
+    config = ColdStartConfig(
+        **{"sources": SOLVE, "max_steps": 3, "batch_size": 2, "lr": 1e-3, "stop_at": 1.0} | options
+    )
+    told: list[dict[str, float]] = []
+    demonstrator = Demonstrator(ENV, config, Renderer(vlm.processor), 0)
+    steps = cold_start(
+        vlm, demonstrator, config, 0, validate, lambda step, m: told.append({"step": step, **m}), interrupted
+    )
+    return steps, told
+
+
+def test_a_demonstration_is_a_whole_episode_of_the_expert(vlm: VLM) -> None:
+    row = demonstrator_of(vlm).row(0)
+    assert [segment.kind for segment in row.segments] == ["prompt", "action", "observation", "action"]
+    for action in row.actions:
+        assert vlm.processor.decode(action.token_ids[:-1]) == "bdfh"
+        assert action.token_ids[-1] in vlm.processor.stop_ids
+        assert action.logprobs is None
+
+
+def test_a_demonstration_is_the_same_whenever_it_is_made(vlm: VLM) -> None:
+    sources = (Demonstrations(), Demonstrations(demonstrator="random"), Demonstrations({"turns": 1}))
+    forwards = [demonstrator_of(vlm, *sources).row(index) for index in range(6)]
+    one = demonstrator_of(vlm, *sources)
+    backwards = [one.row(index) for index in reversed(range(6))][::-1]
+    assert forwards == backwards
+    assert [demonstrator_of(vlm, *sources, seed=1).row(index) for index in range(6)] != forwards
+
+
+def test_demonstrations_differ_from_each_other(vlm: VLM) -> None:
+    demonstrator = demonstrator_of(vlm)
+    assert len({demonstrator.row(index).token_ids for index in range(8)}) > 4
+
+
+def test_sources_are_mixed_by_their_weights(vlm: VLM) -> None:
+    """Weights 3 and 1: three quarters of 200 within four standard deviations (6.1 each)."""
+    demonstrator = demonstrator_of(vlm, Demonstrations({"turns": 1}, weight=3.0), Demonstrations(weight=1.0))
+    short = sum(len(list(demonstrator.row(index).actions)) == 1 for index in range(200))
+    assert 125 < short < 175
+
+
+def test_a_named_baseline_may_demonstrate(vlm: VLM) -> None:
+    row = demonstrator_of(vlm, Demonstrations(demonstrator="constant")).row(0)
+    assert {vlm.processor.decode(action.token_ids[:-1]) for action in row.actions} == {"a"}
+
+
+@pytest.mark.parametrize("name", ["expert", "blind", "Solve"])
+def test_an_unknown_demonstrator_is_told_before_anything_is_trained(vlm: VLM, name: str) -> None:
+    with pytest.raises(ConfigError, match=rf"cold_start\.sources.*{name}"):
+        demonstrator_of(vlm, Demonstrations(demonstrator=name))
+
+
+@pytest.mark.parametrize("weights", [(0.0,), (-1.0, 2.0), (float("nan"),)])
+def test_weights_that_are_no_shares_are_told(vlm: VLM, weights: tuple[float, ...]) -> None:
+    with pytest.raises(ConfigError, match=r"cold_start\.sources.*weight"):
+        demonstrator_of(vlm, *(Demonstrations(weight=weight) for weight in weights))
+
+
+def test_the_loss_lies_on_action_tokens_only(vlm: VLM) -> None:
+    """With a learning rate of 0 the weights stay, and the loss that is reported (the mean of ten steps) must be the
+    negative log-probability of the action tokens, computed here by the Actor."""
+    before = {name: tensor.clone() for name, tensor in vlm.model.state_dict().items()}
+    _, told = started(vlm, max_steps=10, lr=0.0)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in vlm.model.state_dict().items())
+    demonstrator, actor, expected, everything = demonstrator_of(vlm), Actor(vlm.model, 1.0, ()), [], []
+    for step in range(10):
+        rows = [demonstrator.row(2 * step), demonstrator.row(2 * step + 1)]
+        batch = make_batch(rows, [0, 1], [0.0, 0.0], demonstrator.renderer.pixels, vlm.processor.merge)
+        with torch.no_grad():
+            expected.append(float(-actor.logprobs(batch)[0].sum() / batch.action_mask.sum()))
+        everything.append(float(batch.attention_mask.sum() / batch.action_mask.sum()))
+    (line,) = [line for line in told if "loss" in line]
+    assert line["loss"] == pytest.approx(sum(expected) / 10, rel=1e-3)
+    assert min(everything) > 2  # there are other tokens that it could have lain on
+
+
+def test_it_learns_what_is_demonstrated() -> None:
+    vlm = tiny_vlm()
+    _, told = started(vlm, max_steps=40, lr=1e-2)
+    losses = [line["loss"] for line in told if "loss" in line]
+    assert losses[-1] < 0.5 * losses[0]
+
+
+def test_it_stops_when_the_score_is_reached() -> None:
+    scores = iter([0.1, 0.49, 0.5, 0.9])
+    steps, told = started(tiny_vlm(), lambda: next(scores), max_steps=20, check_every=2, stop_at=0.5)
+    assert steps == 6
+    assert [(line["step"], line["validation"]) for line in told if "validation" in line] == [
+        (2, 0.1),
+        (4, 0.49),
+        (6, 0.5),
+    ]
+
+
+def test_it_takes_all_its_steps_where_the_score_is_never_reached() -> None:
+    assert started(tiny_vlm(), lambda: 0.1, max_steps=3, check_every=1, stop_at=0.5)[0] == 3
+
+
+def test_a_score_that_cannot_be_reached_is_never_asked_for() -> None:
+    def never() -> float:
+        raise AssertionError("validated")
+
+    assert started(tiny_vlm(), never, max_steps=2, check_every=1, stop_at=1.0)[0] == 2
+
+
+def test_it_stops_when_it_is_interrupted() -> None:
+    assert started(tiny_vlm(), interrupted=lambda: True)[0] == 1
+
+
+def test_afterwards_the_models_forward_is_its_own(vlm: VLM) -> None:
+    """TRL puts its own in its place, which the sampler must never see."""
+    started(vlm)
+    assert "forward" not in vlm.model.__dict__
+    assert vlm.model.forward.__func__ is type(vlm.model).forward
+
+
+def test_also_after_an_exception() -> None:
+    vlm = tiny_vlm()
+
+    def broken() -> float:
+        raise RuntimeError("validation failed")
+
+    with pytest.raises(RuntimeError, match="validation failed"):
+        started(vlm, broken, check_every=1, stop_at=0.5)
+    assert "forward" not in vlm.model.__dict__
+
+
+def test_the_same_cold_start_gives_the_same_weights() -> None:
+    first, second = tiny_vlm(), tiny_vlm()
+    started(first)
+    started(second)
+    ours, theirs = first.model.state_dict(), second.model.state_dict()
+    assert all(torch.equal(tensor, theirs[name]) for name, tensor in ours.items())
+
+
+def test_a_run_with_a_cold_start_begins_from_what_it_taught(tmp_path: Path) -> None:
+    """And the checkpoint of step 0 is the policy after it."""
+    areas: dict[str, Any] = {"evaluation": {"test_episodes": 0, "validate_every": 0}, "optimizer": {"steps": 0}}
+    run(small_config(tmp_path, "plain", **areas), quiet()[0])
+    cold = {"sources": SOLVE, "max_steps": 2, "batch_size": 2, "stop_at": 1.0}
+    run(small_config(tmp_path, "cold", cold_start=cold, **areas), quiet()[0])
+    plain, taught = (
+        (tmp_path / name / "checkpoints" / "step_0" / "model.safetensors").read_bytes() for name in ("plain", "cold")
+    )
+    assert plain != taught
+
+
+def test_a_demonstrator_that_the_environment_lacks_stops_the_run_with_the_field(tmp_path: Path) -> None:
+    cold = {"sources": [Demonstrations(demonstrator="expert")], "max_steps": 1}
+    with pytest.raises(AgentError, match=r"cold_start\.sources"):
+        run(small_config(tmp_path, cold_start=cold), quiet()[0])
