@@ -7,8 +7,8 @@ Read in this order:
 3. `train`: the loop. `update`: one gradient. `objective/`: the equations.
 4. `rollout/hf`, `engine/`: where it runs.
 
-Shapes are written in signatures: `rows` are contexts of a batch, `tokens` positions in a context, `trajectories` episodes;
-(rows, tokens) tensors are aligned with the tokens, entry t belongs to token t.
+Shapes are written in signatures: `rows` are contexts of a batch, `tokens` positions in a context, `trajectories`
+episodes; (rows, tokens) tensors are aligned with the tokens, entry t belongs to token t.
 """
 
 DISTRIBUTION = "rllava-gym"

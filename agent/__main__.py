@@ -51,6 +51,10 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _train(arguments: Sequence[str]) -> int:
+    from time import perf_counter
+
+    started = perf_counter()
+
     from .cli import read_config
 
     config = read_config("train", arguments)  # before torch is imported: a mistake is told at once
@@ -61,7 +65,7 @@ def _train(arguments: Sequence[str]) -> int:
     from .run import run
 
     console = Console()
-    ended = run(config, console)
+    ended = run(config, console, started)
     if ended.report is not None:
         show_report(console, config, ended.report)
     return 0 if ended.finished else 130

@@ -18,7 +18,7 @@ from trl import SFTConfig, SFTTrainer
 
 from .config import ColdStartConfig
 from .engine.batching import make_batch
-from .errors import ConfigError
+from .errors import ConfigError, EnvironmentFault
 from .model.load import VLM
 from .rollout.environments import EnvironmentSpec, make_environment, optional
 from .rollout.render import Renderer
@@ -72,7 +72,11 @@ class Demonstrator:
         script = list(optional(env, "solve")()) if demonstrator == "solve" else []
         turn, done = 0, False
         while not done:
-            text = script.pop(0) if script else optional(env, "baseline")(demonstrator, dice)
+            if demonstrator != "solve":
+                script = [optional(env, "baseline")(demonstrator, dice)]
+            elif not script:
+                raise EnvironmentFault(f"{env}: solve() gave fewer actions than the episode has turns")
+            text = script.pop(0)
             row = row.append(self.renderer.demonstration(text, turn))
             observation, _, terminated, truncated, _ = env.step(text)
             done, turn = terminated or truncated, turn + 1

@@ -97,7 +97,7 @@ class ColdStartConfig:
         sources: Where demonstrations come from; none: no cold start.
         max_steps: Optimizer steps at most.
         batch_size: Demonstrations a step.
-        lr: Peak learning rate; it warms up over 20 steps and falls linearly to a tenth.
+        lr: Peak learning rate; it warms up over 20 steps and falls linearly to 0 at `max_steps`.
         stop_at: Greedy validation score at which the cold start ends; 1.0 or more: never before `max_steps`.
         check_every: Steps between validations.
         check_episodes: Episodes of each validation.
@@ -212,8 +212,8 @@ class CheckConfig:
     """The check, at every step, that sampler and trainer see the same thing.
 
     Args:
-        max_gap: Largest allowed difference of a sampled token's log-probability (nats); "auto" is 1e-3 in float32 and
-            1.0 in bfloat16. Tokens below probability 1e-6 are not compared.
+        max_gap: Largest allowed difference of a sampled token's log-probability (nats); "auto" is 1e-4 in float32 on
+            a CPU, 1e-2 in float32 on a GPU, and 1.0 in bfloat16. Tokens below probability 1e-6 are not compared.
         on_failure: "stop" ends the run with a checkpoint, naming the first bad token; "warn" goes on.
     """
 

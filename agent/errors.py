@@ -1,12 +1,12 @@
 """What can go wrong in the trainer, and whose fault it is.
 
-    AgentError
-    ├── ConfigError        the recipe or an option: nothing has run yet
-    ├── CheckpointError    a model folder or a saved state cannot be read or written
-    ├── ObservationError   an environment returned what its contract does not allow; the run stops
-    ├── EnvironmentFault   an environment raised; the run stops
-    ├── MismatchError      sampler and trainer disagree about a token's log-probability
-    └── RunDirectoryError  the run directory belongs to another configuration or is in use
+AgentError
+├── ConfigError        the recipe or an option: nothing has run yet
+├── CheckpointError    a model folder or a saved state cannot be read or written
+├── ObservationError   an environment returned what its contract does not allow; the run stops
+├── EnvironmentFault   an environment raised; the run stops
+├── MismatchError      sampler and trainer disagree about a token's log-probability
+└── RunDirectoryError  the run directory belongs to another configuration or is in use
 """
 
 from __future__ import annotations

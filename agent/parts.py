@@ -192,13 +192,26 @@ def _check(config: Config) -> None:
         ("run.save_every", config.run.save_every, 1),
         ("run.record_every", config.run.record_every, 1),
         ("run.keep", config.run.keep, 1),
+        ("cold_start.max_steps", config.cold_start.max_steps, 1),
+        ("cold_start.batch_size", config.cold_start.batch_size, 1),
+        ("cold_start.check_every", config.cold_start.check_every, 1),
+        ("cold_start.check_episodes", config.cold_start.check_episodes, 1),
+        ("evaluation.validate_every", config.evaluation.validate_every, 0),
+        ("optimizer.warmup_steps", config.optimizer.warmup_steps, 0),
     ):
         if value < least:
             raise ConfigError(f"{name}: must be at least {least}, got {value}")
+    for name, rate in (
+        ("optimizer.lr", config.optimizer.lr),
+        ("optimizer.max_grad_norm", config.optimizer.max_grad_norm),
+        ("cold_start.lr", config.cold_start.lr),
+    ):
+        if not 0 < rate < float("inf"):
+            raise ConfigError(f"{name}: must be a positive number, got {rate}")
     if sizes.temperature <= 0:
         raise ConfigError(
-            f"rollout.temperature: must be above 0, got {sizes.temperature}; greedy episodes of a group are all the same "
-            "and teach nothing (evaluation decodes greedily by itself)"
+            f"rollout.temperature: must be above 0, got {sizes.temperature}; greedy episodes of a group are all the "
+            "same and teach nothing (evaluation decodes greedily by itself)"
         )
     if sizes.max_row_tokens <= sizes.max_turn_tokens:
         raise ConfigError(

@@ -1,4 +1,4 @@
-"""The whole of a training command: cold start, test, reinforcement learning, test, report. Continues where it was cut off."""
+"""The whole of a training command: cold start, test, reinforcement learning, test, report; or the rest of it."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from .config import Config
 from .evaluate import (
     evaluate_baseline,
     evaluate_policy,
+    evaluation_tasks,
     paired_difference,
     primary_metric,
     summarise,
@@ -39,8 +40,8 @@ class Ended:
     report: dict[str, Any] | None
 
 
-def run(config: Config, console: Console) -> Ended:
-    """Run or continue a recipe.
+def run(config: Config, console: Console, started: float | None = None) -> Ended:
+    """Run or continue a recipe. `started`: the `perf_counter` from which the time of starting up is counted.
 
     Raises:
         AgentError: its message says what to do.
@@ -52,16 +53,20 @@ def run(config: Config, console: Console) -> Ended:
             console.print(f"{directory.path} is finished; delete the folder or give another --run.name to run again")
             return Ended(True, report)
         with Interrupt() as stop:
-            return _run(config, directory, progress, stop)
+            return _run(config, directory, progress, stop, perf_counter() if started is None else started)
     finally:
         progress.stop()
         directory.close()
 
 
-def _run(config: Config, directory: RunDirectory, progress: Progress, stop: Interrupt) -> Ended:
+def _run(config: Config, directory: RunDirectory, progress: Progress, stop: Interrupt, started: float) -> Ended:
     clock = _Clock(directory)
     checkpoint = directory.latest
     parts = build(config, directory.path, checkpoint)
+    clock.add("start-up", perf_counter() - started)
+    # A split that is too small is better told now than after the cold start.
+    evaluation_tasks(parts.driver("validation").pool, config.evaluation.validation_episodes)
+    evaluation_tasks(parts.driver("test").pool, config.evaluation.test_episodes)
     first = int(checkpoint.name.removeprefix("step_")) if checkpoint else 0
     try:
         if checkpoint is None:
@@ -86,6 +91,7 @@ def _run(config: Config, directory: RunDirectory, progress: Progress, stop: Inte
             baselines = _baselines(config, parts)
         report = _report(config, parts, directory, baselines, clock)
         write_report(directory, report, parts.vlm.processor.decode)
+        directory.write_json("report.json", report)  # last: its presence says that the run is finished
         return Ended(True, report)
     finally:
         parts.close()
@@ -151,20 +157,22 @@ def _report(
 ) -> dict[str, Any]:
     metric, seed = primary_metric(parts.driver("test").pool), config.run.seed
     evaluations = {name: directory.read_json(f"evaluations/{name}.json") or {} for name in ("before", "after")}
-    rows = []
-    for name, scores in baselines.items():
-        if scores is not None:
-            rows.append(asdict(summarise(name, config.env.id, "none", metric, scores, seed)))
+    rows = [
+        asdict(summarise(name, config.env.id, "none", metric, scores, seed))
+        for name, scores in baselines.items()
+        if scores is not None
+    ]
     differences = []
     for decoding in evaluations["after"]:
-        for name in ("before", "after"):
-            rows.append(asdict(summarise(name, config.env.id, decoding, metric, evaluations[name][decoding], seed)))
+        rows += [
+            asdict(summarise(name, config.env.id, decoding, metric, evaluations[name][decoding], seed))
+            for name in ("before", "after")
+        ]
         value, low, high = paired_difference(evaluations["before"][decoding], evaluations["after"][decoding])
         differences.append({"decoding": decoding, "value": value, "low": low, "high": high})
     report = {"seconds": round(sum(clock.seconds.values()), 1), "phases": clock.seconds, "rows": rows}
     started = directory.read_json("cold_start.json") or {"steps": 0}
     report |= {"paired_differences": differences, "cold_start_steps": started["steps"], "steps": config.optimizer.steps}
-    directory.write_json("report.json", report)
     return report
 
 
@@ -184,6 +192,8 @@ class _Clock:
         self._since = perf_counter()
 
     def __exit__(self, *_: object) -> None:
-        spent = self.seconds.get(self._name, 0.0) + perf_counter() - self._since
-        self.seconds[self._name] = round(spent, 2)
+        self.add(self._name, perf_counter() - self._since)
+
+    def add(self, name: str, seconds: float) -> None:
+        self.seconds[name] = round(self.seconds.get(name, 0.0) + seconds, 2)
         self.directory.write_json("seconds.json", self.seconds)

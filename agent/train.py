@@ -112,8 +112,10 @@ def rollout(config: Config, parts: Parts, step: int) -> list[TrajectoryGroup]:
         task = None
         if parts.train_tasks is not None:
             task = int(generator(seed, "task", step, prompt).integers(parts.train_tasks))
-        for sibling in range(sizes.group_size):
-            specs.append(EpisodeSpec(task, reset_seed, derive_seed(seed, "sample", step, prompt, sibling)))
+        specs += [
+            EpisodeSpec(task, reset_seed, derive_seed(seed, "sample", step, prompt, sibling))
+            for sibling in range(sizes.group_size)
+        ]
     trajectories = parts.driver("train").run(specs, budget(config, sizes.temperature))
     size = sizes.group_size
     return [TrajectoryGroup(tuple(trajectories[i : i + size])) for i in range(0, len(trajectories), size)]
@@ -213,8 +215,8 @@ def _agree(
         rows = [row for row in rows if any(row.actions)]
         told = agreement.describe(found, batch, rows, logprobs, parts.vlm.processor.decode)
         message = (
-            f"sampler and trainer disagree by {found.largest:.2g} nats, more than check.max_gap={parts.max_gap:.2g}. First: "
-            f"{told}. Their inputs or weights differ; nothing was learned from this step."
+            f"sampler and trainer disagree by {found.largest:.2g} nats, more than check.max_gap={parts.max_gap:.2g}. "
+            f"First: {told}. Their inputs or weights differ; nothing was learned from this step."
         )
         if config.check.on_failure == "stop":
             raise MismatchError(message)

@@ -1,10 +1,10 @@
-"""Does reinforcement learning add something, and is it the rewards that do it? The counting demo over seeds, with controls.
+"""What reinforcement learning adds, and whether it is the rewards that do it: the counting demo over seeds.
 
     python bench/learning.py [--runs FOLDER] [--seeds 0 1 2]
 
 Runs `python -m agent train counting` once a seed and, for the first seed, three controls: as many more seconds of
-supervised steps instead of reinforcement learning; the same run with shuffled rewards; a cold start from a weak annotator
-whose labels are wrong half of the time. Writes bench/learning.json and bench/learning.md.
+supervised steps instead of reinforcement learning; the same run with shuffled rewards; a cold start from a weak
+annotator whose labels are wrong half of the time. Writes bench/learning.json and bench/learning.md.
 """
 
 from __future__ import annotations
@@ -65,14 +65,13 @@ def main() -> None:
     steps = first["cold_start_steps"] + round(first["phases"]["training"] / per_step)
     supervised = ["--optimizer.steps", "0", "--cold_start.stop_at", "1.0", "--cold_start.max_steps", str(steps)]
     reports[f"control: supervised only, {steps} steps"] = run(options.runs, "supervised", *seed, *supervised)
-    reports["control: shuffled rewards"] = run(
-        options.runs, "shuffled", *seed, "--algorithm.shuffle_rewards", "true"
-    )
+    reports["control: shuffled rewards"] = run(options.runs, "shuffled", *seed, "--algorithm.shuffle_rewards", "true")
     reports["weak annotator"] = run(
         options.runs, "weak", *seed, "--cold_start.sources", WEAK, "--cold_start.stop_at", "0.3"
     )
 
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=HERE).stdout.strip()
+    asked = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=HERE)
+    commit = asked.stdout.strip()
     after = [value(reports[f"seed {s}"], "after", "greedy")["value"] for s in options.seeds]
     head = [
         "# Counting: what reinforcement learning adds",

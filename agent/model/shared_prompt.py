@@ -1,8 +1,8 @@
 """The forward pass of a training batch in which siblings share their prompt: the prompt and its pictures are run once.
 
 The keys and values of each distinct prompt are computed with gradients, repeated for its rows, and what follows the
-prompt runs on top of them. The result is that of the plain pass over whole rows, up to rounding, and so are the gradients:
-repeating sums what comes back from all siblings.
+prompt runs on top of them. The result is that of the plain pass over whole rows, up to rounding, and so are the
+gradients: repeating sums what comes back from all siblings.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ def batch_hidden_states(model: PreTrainedModel, batch: Batch) -> Float[Tensor, "
     """Last hidden states of a batch's rows.
 
     Valid from the last token of each row's prompt on; before it, and at padding, they may be anything: no position
-    there predicts an action. The plain pass is taken where nothing is shared, and with gradient checkpointing, which does
-    not go together with a cache.
+    there predicts an action. The plain pass is taken where nothing is shared, and with gradient checkpointing, which
+    does not go together with a cache.
     """
     keys = _prompt_keys(batch)
     distinct = list(dict.fromkeys(keys))
@@ -47,7 +47,7 @@ def batch_hidden_states(model: PreTrainedModel, batch: Batch) -> Float[Tensor, "
 def _run_prompts(
     model: PreTrainedModel, batch: Batch, rows: Sequence[int], cache: DynamicCache
 ) -> tuple[Tensor, Tensor]:
-    """Fill the cache with the prompts of these rows; their last states (prompts, channels) and mask (prompts, width)."""
+    """Fill the cache with these rows' prompts; their last states (prompts, channels) and mask (prompts, width)."""
     lengths = batch.prompt_length.tolist()
     width = max(lengths[row] for row in rows)
     input_ids = torch.zeros((len(rows), width), dtype=torch.long)
@@ -86,7 +86,9 @@ def _run_rest(
     )
     rows, columns = mask.nonzero(as_tuple=True)
     full = hidden.new_zeros((*batch.input_ids.shape, hidden.shape[-1]))
-    full = full.index_put((rows.to(device), place[rows, columns].to(device)), hidden[rows.to(device), columns.to(device)])
+    full = full.index_put(
+        (rows.to(device), place[rows, columns].to(device)), hidden[rows.to(device), columns.to(device)]
+    )
     last = (torch.arange(len(batch), device=device), batch.prompt_length.to(device) - 1)
     return full.index_put(last, prompt_states)
 
