@@ -36,6 +36,6 @@ def test_the_estimator_of_the_example_leaves_each_trajectory_out_of_its_own_base
     scores = torch.tensor([1.0, 0.0, 2.0, 5.0, 7.0])
     groups = torch.tensor([0, 0, 0, 1, 1])
     valid = torch.tensor([True, True, True, True, False])
-    # 1 - (0 + 2) / 2, 0 - (1 + 2) / 2, 2 - (1 + 0) / 2; a trajectory without valid siblings has nothing to compare with.
+    # 1 - (0 + 2) / 2, 0 - (1 + 2) / 2, 2 - (1 + 0) / 2; without a valid sibling there is nothing to compare with.
     expected = torch.tensor([0.0, -1.5, 1.5, 0.0, 0.0])
     torch.testing.assert_close(scope["leave_one_out"](scores, groups, valid), expected)
