@@ -86,9 +86,9 @@ class Counting(Environment[CountingWorld]):
                       Objects of one colour never overlap
         background    "white" or "black"
         instructions  "full", or "short": the question alone
-        ask           "count", or "describe": name every object, row by row (in a grid also empty cells, as "none";
-                      elsewhere from top to bottom). Accuracy is the share of positions named rightly. The scenes are
-                      those of "count": a dense task for a cold start
+        ask           "count", or one of two dense tasks for a cold start, on the scenes of "count". "describe": name
+                      every object, row by row (in a grid also empty cells, as "none"; elsewhere from top to bottom).
+                      "tally": the number of objects of each colour. Accuracy is the share of entries that are right
         thought       what solve() thinks: "query" (the description) or "list" (the objects that fit, numbered)
         format_weight, max_turns, split, render_mode
 
@@ -147,7 +147,7 @@ class Counting(Environment[CountingWorld]):
         self.max_overlap = arguments.real("max_overlap", max_overlap, 0.0, 0.5)
         self.background = arguments.one_of("background", background, tuple(BACKGROUNDS))
         self.instructions = arguments.one_of("instructions", instructions, ("full", "short"))
-        self.ask = arguments.one_of("ask", ask, ("count", "describe"))
+        self.ask = arguments.one_of("ask", ask, ("count", "describe", "tally"))
         self.thought = arguments.one_of("thought", thought, ("query", "list"))
         self.format_weight = arguments.real("format_weight", format_weight, 0.0, 0.5)
         side = min(self.width, self.height)
@@ -244,12 +244,17 @@ class Counting(Environment[CountingWorld]):
             grid = 'every cell, row by row, as in "red circle, none"'
             free = 'every object, from top to bottom, as in "red circle, blue square"'
             text = "Describe." if self.instructions == "short" else f"Name {grid if self.layout == 'grid' else free}."
+        if self.ask == "tally":
+            text = "Tally." if self.instructions == "short" else 'Count each colour, as in "red 2, blue 0".'
         if self.instructions == "full":
             text = f"{text} {PROTOCOL}"
         return Prompt(text, (self._paint(world).pixels,))
 
     def _names(self, world: CountingWorld) -> list[str]:
-        """What the describe task expects, position by position."""
+        """What the describe or tally task expects, position by position."""
+        if self.ask == "tally":
+            colours = [item.colour for item in world.items]
+            return [f"{colour} {colours.count(colour)}" for colour in self.values["colour"]]
         if self.layout == "free":
             return [self._name_of(i) for i in sorted(world.items, key=lambda i: (i.y, i.x))]
         by_cell = {(i.y // self.cell_px, i.x // self.cell_px): self._name_of(i) for i in world.items}
@@ -262,7 +267,7 @@ class Counting(Environment[CountingWorld]):
     def solve(self) -> list[str]:
         """The actions that score the maximum from the start of the current episode: one turn."""
         world = self.task.world
-        if self.ask == "describe":
+        if self.ask != "count":
             return [_say("all", ", ".join(self._names(world)))]
         query = " ".join(value for _, value in world.plan.query)
         if self.thought == "list":
@@ -277,12 +282,12 @@ class Counting(Environment[CountingWorld]):
         Three never look at the picture. constant: the most frequent answer; random: uniform over the possible answers;
         blind: the best guess from the question. Answers are uniform whatever the question, so constant and blind can
         only be equally bad. One looks carelessly: miscount, a weak annotator, is right half of the time and one too low
-        otherwise (one too high where the answer is 0); it describes as the expert does.
+        otherwise (one too high where the answer is 0); it describes and tallies as the expert does.
         """
         arguments.one_of("baseline", name, ("constant", "random", "blind", "miscount"))
         if name == "miscount":
             (gold,) = self.solve()
-            if self.ask == "describe" or rng.random() < 0.5:
+            if self.ask != "count" or rng.random() < 0.5:
                 return gold
             answer = self.task.world.plan.answer
             return gold.replace(f"<answer>{answer}<", f"<answer>{abs(answer - 1)}<")
@@ -290,6 +295,10 @@ class Counting(Environment[CountingWorld]):
             return _say(
                 "guess", str(int(rng.integers(self.max_count + 1)) if name == "random" else self.max_count // 2)
             )
+        if self.ask == "tally":
+            colours = self.values["colour"]
+            counts = rng.integers(self.objects[1] + 1, size=len(colours)) if name == "random" else [1] * len(colours)
+            return _say("guess", ", ".join(f"{c} {n}" for c, n in zip(colours, counts, strict=True)))
         several = self.values["size"] if len(self.values["size"]) > 1 else ("",)
         looks = [f"{s} {c} {f}".strip() for s in several for c in self.values["colour"] for f in self.values["shape"]]
         positions = self.cells**2 if self.layout == "grid" else self.objects[0]
@@ -319,7 +328,7 @@ class Counting(Environment[CountingWorld]):
         objects = len(world.items)
         return {
             "difficulty": "easy" if objects <= 5 else "medium" if objects <= 9 else "hard",
-            "kind": "describe" if self.ask == "describe" else "+".join(a for a, _ in world.plan.query),
+            "kind": self.ask if self.ask != "count" else "+".join(a for a, _ in world.plan.query),
             "count": world.plan.answer,
             "objects": objects,
         }

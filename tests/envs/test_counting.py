@@ -53,7 +53,7 @@ def test_the_answer_is_the_number_of_objects_that_fit(kwargs: dict[str, Any]) ->
 
 
 @SETTINGS
-@pytest.mark.parametrize("ask", ["count", "describe"])
+@pytest.mark.parametrize("ask", ["count", "describe", "tally"])
 def test_the_gold_answer_scores_the_maximum(kwargs: dict[str, Any], ask: str) -> None:
     env = Counting(**kwargs, ask=ask)
     for seed in range(10):
@@ -171,8 +171,9 @@ def test_a_baseline_is_right_at_chance(name: str) -> None:
     assert abs(np.mean(right) - 0.1) < 0.06  # five standard deviations
 
 
-def test_a_baseline_of_describe_has_the_form_but_not_the_content() -> None:
-    env, rng = Counting(**TINY, ask="describe"), np.random.default_rng(0)
+@pytest.mark.parametrize("ask", ["describe", "tally"])
+def test_a_baseline_of_a_dense_task_has_the_form_but_not_the_content(ask: str) -> None:
+    env, rng = Counting(**TINY, ask=ask), np.random.default_rng(0)
     for name in ("constant", "random", "blind"):
         env.reset(seed=0)
         rewards = env.step(env.baseline(name, rng))[4]["rewards"]
@@ -230,8 +231,9 @@ def test_too_few_worlds_are_an_error_that_says_so() -> None:
         reset_every_split()
 
 
-def test_describing_shows_the_scenes_of_counting() -> None:
-    count, describe = Counting(**TINY), Counting(**TINY, ask="describe")
+@pytest.mark.parametrize("ask", ["describe", "tally"])
+def test_a_dense_task_shows_the_scenes_of_counting(ask: str) -> None:
+    count, describe = Counting(**TINY), Counting(**TINY, ask=ask)
     for seed in range(10):
         assert np.array_equal(count.reset(seed=seed)[0]["images"][0], describe.reset(seed=seed)[0]["images"][0])
 
@@ -301,6 +303,25 @@ def test_describe_lists_free_objects_from_top_to_bottom() -> None:
     assert said == [f"{i.size} {i.colour} {i.shape}" for i in items]
 
 
+def test_a_tally_counts_the_objects_of_every_colour_in_the_order_of_colours() -> None:
+    env = Counting(**SPARSE, ask="tally")
+    for seed in range(10):
+        env.reset(seed=seed)
+        painted = Counter(item.colour for item in env.task.world.items)
+        said = env.solve()[0].split("<answer>")[1].split("</answer>")[0]
+        assert said == ", ".join(f"{colour} {painted[colour]}" for colour in env.values["colour"])
+
+
+def test_a_weak_annotator_is_right_half_of_the_time_and_misses_by_one() -> None:
+    env, rng, misses = Counting(**TINY), np.random.default_rng(0), []
+    for seed in range(400):
+        env.reset(seed=seed)
+        said = int(env.baseline("miscount", rng).split("<answer>")[1].split("<")[0])
+        misses.append(said - env.task.world.plan.answer)
+    assert set(misses) == {-1, 0, 1}
+    assert abs(misses.count(0) / 400 - 0.5) < 0.1
+
+
 @pytest.mark.parametrize(
     ("said", "reward"),
     [
@@ -335,7 +356,7 @@ def test_with_several_turns_a_wrong_answer_is_final() -> None:
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.text(), st.sampled_from(["count", "describe"]))
+@given(st.text(), st.sampled_from(["count", "describe", "tally"]))
 def test_any_text_is_answered_with_a_reward_from_zero_to_one(text: str, ask: str) -> None:
     env = Counting(**TINY, ask=ask)
     env.reset(seed=0)
