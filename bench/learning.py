@@ -82,8 +82,8 @@ def main() -> None:
         "# Counting: what reinforcement learning adds",
         "",
         f"`make verify-learning` at commit {commit} on {machine()}. Accuracy in percent on 512 test tasks with 95% "
-        "bootstrap intervals; gain: the same tasks after minus before. Seconds from start to report; the first run alone "
-        f"on the machine, the others {options.jobs} at a time.",
+        "bootstrap intervals; gain: the same tasks after minus before. Seconds from start to report; the first run "
+        f"alone on the machine, the others {options.jobs} at a time.",
         "",
         f"Mean greedy accuracy after training over seeds: {100 * sum(after) / len(after):.1f}%, least "
         f"{100 * min(after):.1f}%.",
