@@ -6,6 +6,7 @@ the same action tokens that reinforcement learning trains afterwards.
 
 from __future__ import annotations
 
+import multiprocessing
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -135,6 +136,8 @@ def cold_start(
                 control.should_training_stop |= score >= config.stop_at
             control.should_training_stop |= interrupted()
 
+    # The next batch is made on another core, where a worker can inherit what it needs; elsewhere in this process.
+    workers = 1 if multiprocessing.get_start_method() == "fork" else 0
     disable_progress_bar()
     with tempfile.TemporaryDirectory() as scratch:
         trainer = SFTTrainer(
@@ -153,7 +156,7 @@ def cold_start(
                 report_to="none",
                 remove_unused_columns=False,
                 dataset_kwargs={"skip_prepare_dataset": True},
-                dataloader_num_workers=1,
+                dataloader_num_workers=workers,
                 max_length=None,
                 seed=seed % 2**31,
                 use_cpu=vlm.model.device.type == "cpu",

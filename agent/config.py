@@ -17,7 +17,7 @@ class EnvironmentConfig:
         id: A Gymnasium id, such as "RLLaVA/Counting-v0".
         kwargs: Keyword arguments that it is made with in training and evaluation.
         train: More of them in training (over `kwargs`).
-        validation: More of them when checkpoints are chosen.
+        validation: More of them in the validations of a run.
         test: More of them in the final evaluation.
     """
 
@@ -209,7 +209,7 @@ class EvaluationConfig:
 
 @dataclass(frozen=True)
 class CheckConfig:
-    """The check, at every step, that sampler and trainer see the same thing.
+    """The check, for every token that a step trains on, that sampler and trainer see the same thing.
 
     Args:
         max_gap: Largest allowed difference of a sampled token's log-probability (nats); "auto" is 1e-4 in float32 on

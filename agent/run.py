@@ -65,7 +65,8 @@ def _run(config: Config, directory: RunDirectory, progress: Progress, stop: Inte
     parts = build(config, directory.path, checkpoint)
     clock.add("start-up", perf_counter() - started)
     # A split that is too small is better told now than after the cold start.
-    evaluation_tasks(parts.driver("validation").pool, config.evaluation.validation_episodes)
+    checked = config.cold_start.check_episodes if config.cold_start.sources else 0
+    evaluation_tasks(parts.driver("validation").pool, max(config.evaluation.validation_episodes, checked))
     evaluation_tasks(parts.driver("test").pool, config.evaluation.test_episodes)
     first = int(checkpoint.name.removeprefix("step_")) if checkpoint else 0
     try:
@@ -111,6 +112,7 @@ def _cold_start(config: Config, parts: Parts, directory: RunDirectory, progress:
         progress.step,
         lambda: stop.requested,
     )
+    parts.train_engine.take_weights()
     parts.rollout_engine.load_weights(parts.train_engine.named_tensors(), 0)
     if parts.reference is not None:  # the policy that reinforcement learning begins with
         parts.reference = Reference(parts.actor)

@@ -7,6 +7,8 @@ if nothing had happened.
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -50,12 +52,8 @@ def train(config: Config, parts: Parts, run: RunDirectory, first: int, progress:
     saved = first
     while step < config.optimizer.steps and not stop.requested:
         started = time.perf_counter()
-        try:
+        with _kept(config, parts, run, step, saved, progress):
             groups = rollout(config, parts, step)
-        except AgentError:  # an environment broke: what was learned until here is worth keeping
-            if saved != step:
-                _save_or_warn(config, parts, run, step, progress)
-            raise
         trajectories = [trajectory for group in groups for trajectory in group.trajectories]
         rolled = time.perf_counter()
 
@@ -92,7 +90,8 @@ def train(config: Config, parts: Parts, run: RunDirectory, first: int, progress:
         parts.renderer.forget()  # the pictures of this step's episodes
         every = config.evaluation.validate_every
         if every and (step % every == 0 or step == config.optimizer.steps):
-            metrics["validation"] = validate(config, parts, config.evaluation.validation_episodes)
+            with _kept(config, parts, run, step, saved, progress):
+                metrics["validation"] = validate(config, parts, config.evaluation.validation_episodes)
         metrics["seconds/step"] = time.perf_counter() - started
         run.log(step, metrics)
         progress.step(step, metrics)
@@ -177,6 +176,17 @@ def record(
     )
 
 
+@contextmanager
+def _kept(config: Config, parts: Parts, run: RunDirectory, step: int, saved: int, progress: Progress) -> Iterator[None]:
+    """If an environment breaks meanwhile, what was learned until here is saved before the run ends."""
+    try:
+        yield
+    except AgentError:
+        if saved != step:
+            _save_or_warn(config, parts, run, step, progress)
+        raise
+
+
 def _save_or_warn(config: Config, parts: Parts, run: RunDirectory, step: int, progress: Progress) -> int | None:
     """A checkpoint in mid-run that cannot be written is no reason to lose what is in memory: say so and go on."""
     try:
@@ -216,10 +226,10 @@ def _agree(
         told = agreement.describe(found, batch, rows, logprobs, parts.vlm.processor.decode)
         message = (
             f"sampler and trainer disagree by {found.largest:.2g} nats, more than check.max_gap={parts.max_gap:.2g}. "
-            f"First: {told}. Their inputs or weights differ; nothing was learned from this step."
+            f"First: {told}. Their inputs or weights differ."
         )
         if config.check.on_failure == "stop":
-            raise MismatchError(message)
+            raise MismatchError(f"{message} Nothing was learned from this step.")
         progress.warn(message)
     return {"gap/largest": found.largest, "gap/mean": found.mean}
 

@@ -13,6 +13,7 @@ import argparse
 import json
 import os
 import platform
+import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -93,6 +94,7 @@ def main() -> None:
     ]
     text = "\n".join([*head, *(line(label, report) for label, report in reports.items())]) + "\n"
     (HERE / "learning.md").write_text(text)
+    shutil.copyfile(options.runs / f"seed_{options.seeds[0]}" / "learning_curve.png", HERE / "learning_curve.png")
     results = {"commit": commit, "machine": machine(), "reports": reports}
     (HERE / "learning.json").write_text(json.dumps(results, indent=1) + "\n")
     print(text)

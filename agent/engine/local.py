@@ -13,15 +13,21 @@ from ..config import OptimizerConfig
 
 
 class LocalEngine:
-    """Holds the weights and the optimizer's state. `backward` accumulates gradients, `step` applies them."""
+    """Holds the weights and the optimizer's state. `backward` accumulates gradients, `step` applies them.
+
+    The optimizer moves float32 weights. Where the model's are bfloat16 it keeps copies: 8 bits cannot hold an update
+    that is smaller than 1/256 of its weight, which most are.
+    """
 
     def __init__(self, model: PreTrainedModel, config: OptimizerConfig) -> None:
         self.model = model
         self.config = config
         self.steps_taken = 0
         # Embeddings may be shared with the head: parameters() yields each tensor once.
+        self._weights = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        self._masters = [w if w.dtype == torch.float32 else w.detach().float() for w in self._weights]
         self.optimizer = torch.optim.AdamW(
-            [parameter for parameter in model.parameters() if parameter.requires_grad],
+            self._masters,
             lr=config.lr,
             betas=(config.beta1, config.beta2),
             weight_decay=config.weight_decay,
@@ -40,11 +46,16 @@ class LocalEngine:
     def step(self) -> float:
         """Apply the accumulated gradients; returns their norm before clipping. A gradient that is not finite is thrown
         away and its norm returned, so that one bad batch never destroys the weights."""
-        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.max_grad_norm)
+        for weight, master in self._copied():
+            master.grad = None if weight.grad is None else weight.grad.float()
+        norm = torch.nn.utils.clip_grad_norm_(self._masters, self.config.max_grad_norm)
         for group in self.optimizer.param_groups:
             group["lr"] = self.lr
         if torch.isfinite(norm):
             self.optimizer.step()
+            with torch.no_grad():
+                for weight, master in self._copied():
+                    weight.copy_(master)
         self.discard()
         self.steps_taken += 1
         return float(norm)
@@ -52,6 +63,18 @@ class LocalEngine:
     def discard(self) -> None:
         """Throw the accumulated gradients away."""
         self.optimizer.zero_grad(set_to_none=True)
+        for weight in self._weights:
+            weight.grad = None
+
+    def take_weights(self) -> None:
+        """Begin from the model's weights as they are now, after somebody else has moved them."""
+        with torch.no_grad():
+            for weight, master in self._copied():
+                master.copy_(weight)
+
+    def _copied(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """Weights that the optimizer holds a copy of, with that copy."""
+        return ((w, m) for w, m in zip(self._weights, self._masters, strict=True) if w is not m)
 
     def skip(self) -> None:
         """A step with nothing to learn from: the schedule advances, the weights stay."""
@@ -62,11 +85,15 @@ class LocalEngine:
         yield from self.model.state_dict(keep_vars=True).items()
 
     def state_dict(self) -> dict[str, Any]:
-        return {"optimizer": self.optimizer.state_dict(), "steps_taken": self.steps_taken}
+        masters = [master for _, master in self._copied()]
+        return {"optimizer": self.optimizer.state_dict(), "steps_taken": self.steps_taken, "masters": masters}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.optimizer.load_state_dict(state["optimizer"])
         self.steps_taken = state["steps_taken"]
+        with torch.no_grad():
+            for (_, master), saved in zip(self._copied(), state["masters"], strict=True):
+                master.copy_(saved)
 
 
 def schedule(step: int, steps: int, warmup: int, kind: str) -> float:

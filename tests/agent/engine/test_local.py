@@ -165,3 +165,38 @@ def test_every_weight_is_handed_to_the_rollout_engine() -> None:
     assert {name: tensor.data_ptr() for name, tensor in engine.named_tensors()} == {
         name: tensor.data_ptr() for name, tensor in engine.model.state_dict().items()
     }
+
+
+def half_engine(**options: object) -> LocalEngine:
+    return LocalEngine(  # type: ignore[arg-type]
+        Line().to(torch.bfloat16), OptimizerConfig(**{"steps": 100, "lr": 1e-3, "schedule": "constant", **options})
+    )
+
+
+def test_bfloat16_weights_add_up_updates_that_are_too_small_for_them() -> None:
+    """Near 4 the next bfloat16 number is 1/64 away: steps of 0.001 vanish one by one, and move it after a hundred."""
+    engine = half_engine()
+    for _ in range(100):
+        pull(engine, (1.0, 1.0))
+    torch.testing.assert_close(engine.model.weight.detach().float(), torch.tensor([2.9, 3.9]), atol=0.02, rtol=0)
+    assert engine.model.weight.dtype == torch.bfloat16
+
+
+def test_a_restored_bfloat16_engine_remembers_what_its_weights_cannot_show() -> None:
+    engine, again = half_engine(), half_engine()
+    for _ in range(3):
+        pull(engine, (1.0, 1.0))
+    again.load_state_dict(copy.deepcopy(engine.state_dict()))
+    for _ in range(6):
+        pull(engine, (1.0, 1.0))
+        pull(again, (1.0, 1.0))
+    assert all(torch.equal(a, b) for a, b in zip(engine._masters, again._masters, strict=True))
+
+
+def test_an_engine_takes_over_weights_that_somebody_else_has_moved() -> None:
+    engine = half_engine()
+    with torch.no_grad():
+        engine.model.weight.fill_(8.0)
+    engine.take_weights()
+    pull(engine, (0.0, 0.0))
+    assert engine.model.weight.tolist() == [8.0, 8.0]
