@@ -65,7 +65,8 @@ def _run(config: Config, directory: RunDirectory, progress: Progress, stop: Inte
     parts = build(config, directory.path, checkpoint)
     clock.add("start-up", perf_counter() - started)
     # A split that is too small is better told now than after the cold start.
-    checked = config.cold_start.check_episodes if config.cold_start.sources else 0
+    start = config.cold_start
+    checked = start.check_episodes if start.sources and start.stop_at < 1.0 else 0
     evaluation_tasks(parts.driver("validation").pool, max(config.evaluation.validation_episodes, checked))
     evaluation_tasks(parts.driver("test").pool, config.evaluation.test_episodes)
     first = int(checkpoint.name.removeprefix("step_")) if checkpoint else 0

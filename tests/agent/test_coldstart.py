@@ -186,6 +186,6 @@ def test_a_run_with_a_cold_start_begins_from_what_it_taught(tmp_path: Path) -> N
 
 
 def test_a_demonstrator_that_the_environment_lacks_stops_the_run_with_the_field(tmp_path: Path) -> None:
-    cold = {"sources": [Demonstrations(demonstrator="expert")], "max_steps": 1}
+    cold = {"sources": [Demonstrations(demonstrator="expert")], "max_steps": 1, "check_episodes": 4}
     with pytest.raises(AgentError, match=r"cold_start\.sources"):
         run(small_config(tmp_path, cold_start=cold), quiet()[0])
