@@ -85,15 +85,6 @@ class Demonstrator:
                 row = row.append(self.renderer.observation(observation["text"], observation["images"], turn, True))
         return row
 
-    def texts(self, count: int) -> Iterator[str]:
-        """What the first demonstrations say: material for a tokenizer. Needs no renderer."""
-        for index in range(count):
-            env = self._envs[index % len(self._envs)]
-            observation, _ = env.reset(seed=derive_seed(self.seed, "texts", index))
-            yield str(observation["text"])
-            if optional(env, "solve") is not None:
-                yield from optional(env, "solve")()
-
 
 def cold_start(
     vlm: VLM,
