@@ -3,6 +3,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 ARGS ?=
+TASK ?= counting
 PYTEST_ARGS ?=
 TORCH_INDEX ?=
 
@@ -16,8 +17,9 @@ TORCH := $(shell grep '^torch==' constraints.txt)
 help:
 	@echo 'make setup    install everything into $(VENV); quick when nothing changed'
 	@echo 'make demo     a whole run: environments, training, evaluation, a page to look at; ARGS="..." is passed on'
+	@echo '              TASK=counting, geometry or grounding'
 	@echo 'make test     lint, then every test; PYTEST_ARGS="-m '"'not slow'"'" leaves out the slow ones'
-	@echo 'make verify-learning    the demo over three seeds with its controls, into bench/learning.md; about 40 minutes'
+	@echo 'make verify-learning    the demo of TASK over three seeds with its controls, into bench/learning/; about 40 minutes'
 	@echo 'make lint     ruff, mypy and the rules of who may import whom'
 	@echo 'make format   let ruff write the format'
 	@echo 'make clean    delete caches and built packages; keeps $(VENV) and runs'
@@ -48,18 +50,18 @@ $(STAMP): $(BIN)/python pyproject.toml constraints.txt
 	if [ -n '$(TORCH_INDEX)' ]; then \
 		$(BIN)/python -m pip install --no-deps --index-url '$(TORCH_INDEX)' '$(TORCH)'; \
 	fi; \
-	$(BIN)/python -m pip install -c constraints.txt -e '.[dev]'; \
+	$(BIN)/python -m pip install -c constraints.txt -e '.[dev,geometry,search,sandbox]'; \
 	touch $(STAMP); \
 	echo "set-up took $$((`date +%s` - start)) s"
 
 demo: $(STAMP)
-	$(BIN)/python -m agent train counting --run.name demo $(ARGS)
+	$(BIN)/python -m agent train $(TASK) --run.name $(if $(filter counting,$(TASK)),demo,demo-$(TASK)) $(ARGS)
 
 test: lint
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 $(PYTEST_ARGS)
 
 verify-learning: $(STAMP)
-	$(BIN)/python bench/learning.py $(ARGS)
+	$(BIN)/python bench/learning.py --task $(TASK) $(ARGS)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
@@ -73,4 +75,4 @@ format: $(STAMP)
 
 clean:
 	rm -rf build dist ./*.egg-info .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
-	find envs agent tests -name __pycache__ -type d -prune -exec rm -rf {} +
+	find envs sandbox agent tests -name __pycache__ -type d -prune -exec rm -rf {} +

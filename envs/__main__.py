@@ -73,8 +73,8 @@ def _kwargs(text: str) -> dict[str, Any]:
 def list_environments() -> int:
     """Print the catalogue."""
     table = Table("id", "what it asks")
-    for env_id, (_, line) in CATALOGUE.items():
-        table.add_row(env_id, line)
+    for env_id, entry in CATALOGUE.items():
+        table.add_row(env_id, entry.line)
     out.print(table)
     return 0
 

@@ -14,7 +14,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parent.parent
-PACKAGES = ("envs", "agent")
+PACKAGES = ("envs", "sandbox", "agent")
 # A module that needs a distribution beside the one it comes from.
 NEEDS = {"torch.utils.tensorboard": "tensorboard"}
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -41,7 +41,7 @@ def imported_distributions() -> set[str]:
                 elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
                     modules.add(node.module)
     providers = packages_distributions()
-    foreign = {module.partition(".")[0] for module in modules} - sys.stdlib_module_names - {*PACKAGES, "sandbox"}
+    foreign = {module.partition(".")[0] for module in modules} - sys.stdlib_module_names - {*PACKAGES}
     found = [name for module in foreign for name in providers.get(module, [module])]
     return {canonicalize_name(name) for name in found + [NEEDS[module] for module in modules & NEEDS.keys()]}
 
@@ -74,7 +74,7 @@ def test_the_wheel_holds_every_file_of_our_packages_and_no_other(tmp_path: Path)
     assert done.returncode == 0, done.stdout + done.stderr
     (wheel,) = tmp_path.glob("*.whl")
     shipped = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
-    assert shipped == files_of("envs") | files_of("agent")
+    assert shipped == set().union(*(files_of(package) for package in PACKAGES))
 
 
 def run(code: str) -> str:

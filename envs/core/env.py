@@ -51,6 +51,7 @@ class Response:
     done: an answer was given, the episode is over.
     reward: in [0, 1]. rewards: its parts. metrics: the benchmark's measures in [0, 1], those of the episode so far.
     text, images: what is shown next; leave them empty when done.
+    restart: what is shown next is the whole new prompt and not an addition (`info["context"]` is then "restart").
     """
 
     done: bool
@@ -59,6 +60,7 @@ class Response:
     metrics: Mapping[str, float]
     text: str = ""
     images: tuple[Image, ...] = field(default=())
+    restart: bool = False
 
 
 class Environment(gymnasium.Env[Observation, str], Generic[World]):
@@ -75,6 +77,7 @@ class Environment(gymnasium.Env[Observation, str], Generic[World]):
 
     metadata: ClassVar[dict[str, Any]] = {"render_modes": ["rgb_array"], "render_fps": 1}  # type: ignore[misc]
     primary_metric: ClassVar[str] = "accuracy"
+    splits: ClassVar[tuple[str, ...]] = SPLITS
 
     def __init__(
         self,
@@ -85,7 +88,7 @@ class Environment(gymnasium.Env[Observation, str], Generic[World]):
         max_text: int = 8192,
         render_mode: str | None = None,
     ) -> None:
-        self.split = one_of("split", split, SPLITS)
+        self.split = one_of("split", split, self.splits)
         self.max_turns = whole("max_turns", max_turns, 1, MAX_TURNS)
         self.render_mode = None if render_mode is None else one_of("render_mode", render_mode, ("rgb_array",))
         self._parts: dict[str, gymnasium.Space[Any]] = {"text": UnicodeText(max_text), "images": images}
@@ -128,9 +131,13 @@ class Environment(gymnasium.Env[Observation, str], Generic[World]):
 
     # The contract.
 
+    def draw(self, index: int | None, seed: int | None) -> Task[World]:
+        """The task with this number in the split's list, or the one that `seed` gives; one of the two is None."""
+        return draw_task(type(self).__name__, self.split, index, seed, self.plan, self.build, self.state, self.admit)
+
     def num_tasks(self, split: str | None = None) -> int:
         """How many numbered tasks a split has (this environment's own split by default)."""
-        return NUM_TASKS[one_of("split", self.split if split is None else split, SPLITS)]
+        return NUM_TASKS[one_of("split", self.split if split is None else split, self.splits)]
 
     def aggregate(self, results: Sequence[Mapping[str, float]], protocol: str = "strict") -> dict[str, float]:
         """The mean of every metric over `results`, the `info["metrics"]` of episodes. An empty list gives {}.
@@ -171,16 +178,7 @@ class Environment(gymnasium.Env[Observation, str], Generic[World]):
         index = self._task_option(options)
         if index is None and seed is None:
             seed = int(self.np_random.integers(1 << 62))
-        self._task = draw_task(
-            type(self).__name__,
-            self.split,
-            index,
-            None if index is not None else seed,
-            self.plan,
-            self.build,
-            self.state,
-            self.admit,
-        )
+        self._task = self.draw(index, None if index is not None else seed)
         self._turn, self._over = 0, False
         prompt = self.observe(self._task.world)
         if not isinstance(prompt, Prompt):
@@ -224,6 +222,8 @@ class Environment(gymnasium.Env[Observation, str], Generic[World]):
             "tags": dict(self.tags(self._task.world)),
             "turn": self._turn,
         }
+        if response.restart and not self._over:
+            info["context"] = "restart"
         return (
             self._observation(response.text, response.images, "respond()"),
             response.reward,

@@ -5,7 +5,9 @@
     ├── EnvironmentAuthorError  (RuntimeError) an environment broke the contract: the run must stop
     ├── WorldNotFoundError      (RuntimeError) the arguments leave no world for the wanted split
     ├── EpisodeOrderError       (gymnasium.error.ResetNeeded) step() before reset() or after the end
-    └── ImageError              (ValueError)   bytes that are not an acceptable picture
+    ├── ImageError              (ValueError)   bytes that are not an acceptable picture
+    ├── DatasetError            (ValueError)   published data are missing or malformed
+    └── MissingExtraError       (ImportError)  an optional library is not installed
 
 What a policy does wrong is none of these: it is an observation, and the episode goes on.
 """
@@ -35,3 +37,12 @@ class EpisodeOrderError(EnvError, ResetNeeded):
 
 class ImageError(EnvError, ValueError):
     """Bytes are not a picture that may be shown: corrupt, truncated, too large, or of another format."""
+
+
+class DatasetError(EnvError, ValueError):
+    """Published data are missing (the message says what to fetch and where to put it) or malformed (it names the file,
+    the row, counted from 1, and the field)."""
+
+
+class MissingExtraError(EnvError, ImportError):
+    """An optional library is needed and not installed. The message says which extra brings it."""

@@ -187,3 +187,21 @@ def test_rendering_returns_the_picture_shown() -> None:
         env.render()
     observation, _ = env.reset(seed=1)
     assert np.array_equal(env.render(), observation["images"][0])
+
+
+@pytest.mark.parametrize(("turns", "context"), [(2, "restart"), (1, None)])
+def test_an_answer_that_begins_the_context_anew_says_so_unless_the_episode_is_over(turns: int, context: Any) -> None:
+    env = Guess(replace(WRONG, restart=True), max_turns=turns)
+    env.reset(seed=1)
+    assert env.step("no")[4].get("context") == context
+
+
+def test_an_environment_may_have_fewer_splits() -> None:
+    class TestOnly(Guess):
+        splits = ("test",)
+
+    assert TestOnly(split="test").num_tasks("test") == 2048
+    with pytest.raises(ArgumentError, match="split must be one of 'test'; got 'train'"):
+        TestOnly(split="train")
+    with pytest.raises(ArgumentError, match="split must be one of 'test'; got 'validation'"):
+        TestOnly(split="test").num_tasks("validation")
