@@ -13,6 +13,8 @@ from typing import Any, Literal
 class EnvironmentConfig:
     """The environment that the policy acts in.
 
+    Among its arguments `boxes: auto` stands for the way in which the model's family writes boxes.
+
     Args:
         id: A Gymnasium id, such as "RLLaVA/Counting-v0".
         kwargs: Keyword arguments that it is made with in training and evaluation.

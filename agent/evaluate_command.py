@@ -98,7 +98,8 @@ def evaluate_command(arguments: Sequence[str]) -> int:
         if options.output:
             output = Path(options.output)
             write_trajectories(output, "transcripts", trajectories, parts.renderer.pixels, parts.vlm.processor.decode)
-            (output / "results.json").write_text(json.dumps({"rows": [asdict(row) for row in rows]}, indent=1))
+            results = {"env": asdict(parts.config.env), "rows": [asdict(row) for row in rows]}
+            (output / "results.json").write_text(json.dumps(results, indent=1, default=str))
     finally:
         progress.stop()
         parts.close()

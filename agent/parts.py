@@ -12,6 +12,7 @@ from .engine.checkpoint import load_state
 from .engine.local import LocalEngine
 from .errors import CheckpointError, ConfigError
 from .evaluate import task_count
+from .model.boxes import with_boxes
 from .model.load import VLM, load_vlm
 from .model.tiny import make_tiny_vlm
 from .roles.actor import Actor
@@ -101,6 +102,7 @@ def build(config: Config, folder: Path, checkpoint: Path | None) -> Parts:
     """
     import_modules(config.modules)
     _check(config)
+    config = with_boxes(config)
     make_environment(environment_spec(config, "train")).close()
     start = _model_folder(config, folder)
     device, dtype = placement(config.model)

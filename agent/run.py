@@ -20,6 +20,7 @@ from .evaluate import (
     task_scores,
 )
 from .interrupt import Interrupt
+from .model.boxes import with_boxes
 from .parts import Parts, build, environment_spec
 from .progress import Progress
 from .records import write_trajectories
@@ -46,6 +47,7 @@ def run(config: Config, console: Console, started: float | None = None) -> Ended
     Raises:
         AgentError: its message says what to do.
     """
+    config = with_boxes(config)  # so that the run's config.yaml says which unit its boxes had
     directory = RunDirectory(config)
     progress = Progress(console)
     try:

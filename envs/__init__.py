@@ -40,6 +40,71 @@ CATALOGUE: dict[str, Entry] = {
     "RLLaVA/Counting-v0": Entry(
         "envs.counting:Counting", "How many large red squares are there? Coloured shapes, flat."
     ),
+    "RLLaVA/CountingCLEVR-v0": Entry(
+        "envs.counting:Counting",
+        "How many small metal things are there? Solids in the look of CLEVR.",
+        kwargs={"look": "clevr"},
+    ),
+    "RLLaVA/Search-v0": Entry(
+        "envs.search:Search", "In which year was the town whose arms are shown founded? Found by searching."
+    ),
+    "RLLaVA/MATSearch-v0": Entry(
+        "envs.mat_search:MATSearch",
+        "Questions about pictures that need a search. Published data.",
+        sample="envs.datasets.mat_search:write_sample",
+        check={"tools": False},
+    ),
+    "RLLaVA/MultiHop-v0": Entry(
+        "envs.multihop:MultiHop",
+        "Questions in words that need several searches. Published data.",
+        sample="envs.datasets.multihop:write_sample",
+        check={"tools": False},
+    ),
+    "RLLaVA/CLEVRCount-v0": Entry(
+        "envs.clevr_count:CLEVRCount",
+        "How many things are in a picture of CLEVR? Published data.",
+        sample="envs.datasets.clevr_count:write_sample",
+    ),
+    "RLLaVA/SuperCLEVR-v0": Entry(
+        "envs.clevr_count:SuperCLEVR",
+        "How many vehicles are there, for a model that learned on CLEVR? Published data.",
+        sample="envs.datasets.super_clevr:write_sample",
+    ),
+    "RLLaVA/Geometry3K-v0": Entry(
+        "envs.geometry3k:Geometry3K",
+        "Find x in a diagram from a school book. Published data.",
+        sample="envs.datasets.geometry3k:write_sample",
+    ),
+    "RLLaVA/Geometry3KRedrawn-v0": Entry(
+        "envs.geometry3k_redrawn:Geometry3KRedrawn",
+        "Geometry3K's problems over diagrams drawn again from their coordinates. Published data.",
+        sample="envs.datasets.inter_gps:write_sample",
+    ),
+    "RLLaVA/RefCOCO-v0": Entry(
+        "envs.refcoco:RefCOCO",
+        "Where in the photograph is what the expression refers to? Published data.",
+        sample="envs.datasets.refcoco:write_sample",
+    ),
+    "RLLaVA/Grounding-v0": Entry(
+        "envs.grounding:Grounding", "Where is the second red circle from the left? Phrases that denote one object."
+    ),
+    "RLLaVA/GroundingCLEVR-v0": Entry(
+        "envs.grounding:Grounding",
+        "Where is the metal cube behind the small sphere? Solids in 3-D, in the look of CLEVR.",
+        kwargs={"look": "clevr"},
+    ),
+    "RLLaVA/Coding-v0": Entry(
+        "envs.coding:Coding",
+        "What is the total? Spoilt pictures of documents, mended by the model's own programs.",
+        check={"sandbox": "local"},
+    ),
+    "RLLaVA/MATCoding-v0": Entry(
+        "envs.mat_coding:MATCoding",
+        "Questions about pictures that must be mended or cropped by a program. Published data.",
+        sample="envs.datasets.mat_coding:write_sample",
+        check={"sandbox": "local"},
+    ),
+    "RLLaVA/Geometry-v0": Entry("envs.geometry:Geometry", "Find x. Twenty-odd kinds of problems over drawn diagrams."),
 }
 
 for _id, _entry in CATALOGUE.items():

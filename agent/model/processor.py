@@ -159,9 +159,8 @@ class Processor:
 
     def decode(self, token_ids: Sequence[int]) -> str:
         """Text of tokens, special ones spelled out."""
-        return str(
-            self.tokenizer.decode(list(token_ids), skip_special_tokens=False, clean_up_tokenization_spaces=False)
-        )
+        # The backend itself, as in `encode`; transformers' wrapper would only clean up spaces, which nobody wants.
+        return str(self.tokenizer.backend_tokenizer.decode(list(token_ids), skip_special_tokens=False))
 
     def process(self, image: np.ndarray) -> ProcessedImage:
         """Pixels of a uint8 (height, width, 3) picture; equal pictures are processed once.

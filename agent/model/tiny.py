@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import torch
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -17,6 +18,7 @@ from transformers import PreTrainedTokenizerFast, Qwen2_5_VLConfig, Qwen2_5_VLFo
 
 from ..config import TinyShape
 
+FAMILY = "qwen2_5_vl"
 SPECIAL_TOKENS = (
     "<|endoftext|>",
     "<|im_start|>",
@@ -88,7 +90,7 @@ def make_tiny_vlm(folder: Path, texts: Iterable[str], seed: int, shape: TinyShap
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     (folder / "chat_template.jinja").write_text(CHAT_TEMPLATE)
-    (folder / "preprocessor_config.json").write_text(json.dumps(_image_processor(shape), indent=2))
+    (folder / "preprocessor_config.json").write_text(json.dumps(image_processor_settings(shape), indent=2))
     return folder
 
 
@@ -136,7 +138,8 @@ def _config(shape: TinyShape, tokenizer: PreTrainedTokenizerFast) -> Qwen2_5_VLC
     )
 
 
-def _image_processor(shape: TinyShape) -> dict[str, object]:
+def image_processor_settings(shape: TinyShape) -> dict[str, Any]:
+    """What its preprocessor_config.json says."""
     side = shape.patch * shape.merge
     return {
         "image_processor_type": "Qwen2VLImageProcessor",

@@ -78,6 +78,7 @@ class Episode:
         self.info: Mapping[str, Any] = {}
         self.outcome: Outcome | None = None
         self._env: gymnasium.Env | None = None
+        self._seeds: tuple[int, int] | None = None
 
     def open(self) -> None:
         """Take an environment; it is given back when the episode ends."""
@@ -114,7 +115,7 @@ class Episode:
         sampling = SamplingParams(
             self.budget.temperature,
             self.budget.max_turn_tokens,
-            derive_seed(self.spec.sampling_seed, self.turn),
+            self._turn_seed(),
             self.renderer.processor.stop_ids,
             self.renderer.processor.banned_ids,
         )
@@ -181,12 +182,18 @@ class Episode:
                 self.budget.temperature,
                 self.renderer.processor.banned_ids,
                 self.budget.max_turn_tokens,
-                derive_seed(self.spec.sampling_seed, self.turn),
+                self._turn_seed(),
                 completion.weight_version,
                 completion.stop_reason,
             )
         action = Segment("action", completion.token_ids, self.turn, (), completion.logprobs, sampled, reward)
         self.rows[-1] = self.rows[-1].append(action)
+
+    def _turn_seed(self) -> int:
+        """The seed of this turn's tokens; asked for twice a turn."""
+        if self._seeds is None or self._seeds[0] != self.turn:
+            self._seeds = (self.turn, derive_seed(self.spec.sampling_seed, self.turn))
+        return self._seeds[1]
 
     def _call(self, name: str, values: int, *arguments: Any, **named: Any) -> Received:
         """What the environment returned, or the outcome if its infrastructure failed."""
@@ -243,4 +250,5 @@ class Episode:
 
 
 def _finite(value: object) -> bool:
-    return isinstance(value, Real) and math.isfinite(value)
+    # Asking whether a float is a Real costs ten times as much as asking whether it is a float.
+    return (type(value) is float or isinstance(value, Real)) and math.isfinite(value)  # type: ignore[arg-type]

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
 from ..types import Trajectory
 from .engine import Completion, RolloutEngine
 from .environments import EnvironmentPool
-from .episode import Budget, Episode, EpisodeSpec, Received
+from .episode import Budget, Episode, EpisodeSpec
 from .render import Renderer
+from .stepping import EnvironmentThreads, Step
 
 
 @dataclass(frozen=True)
@@ -70,13 +70,9 @@ class EpisodeDriver:
 
         step = self.options.concurrency if self.options.deterministic else max(1, len(specs))
         try:
-            with ThreadPoolExecutor(self.options.threads, thread_name_prefix="env") as threads:
-                try:
-                    for start in range(0, len(specs), step):
-                        loop(self.engine, threads, episodes[start : start + step], self.options.concurrency, finished)
-                except BaseException:
-                    threads.shutdown(wait=False, cancel_futures=True)
-                    raise
+            with EnvironmentThreads(min(self.options.threads, len(specs))) as threads:
+                for start in range(0, len(specs), step):
+                    loop(self.engine, threads, episodes[start : start + step], self.options.concurrency, finished)
         finally:
             # No thread is in an environment any more. Only after an error is there anything to stop and give back.
             for episode in episodes:
@@ -89,18 +85,18 @@ class EpisodeDriver:
 
 def _rounds(
     engine: RolloutEngine,
-    threads: ThreadPoolExecutor,
+    threads: EnvironmentThreads,
     episodes: Sequence[Episode],
     concurrency: int,
     finished: Callable[[Episode], None],
 ) -> None:
     """All environments, then all turns, and again: batches depend on the episodes alone."""
-    steps: list[tuple[Episode, Completion | None]] = [(episode, None) for episode in episodes]
+    steps: list[Step] = [(episode, None) for episode in episodes]
     for episode in episodes:
         episode.open()
     while steps:
         # All answers before the first is rendered: rendering would fight running environments for the interpreter.
-        answers = list(threads.map(lambda step: _environment(*step), steps))
+        answers = threads.all(steps)
         waiting: dict[int, Episode] = {}
         for (episode, completion), answer in zip(steps, answers, strict=True):
             episode.receive(answer, completion)
@@ -118,26 +114,26 @@ def _rounds(
 
 def _overlapped(
     engine: RolloutEngine,
-    threads: ThreadPoolExecutor,
+    threads: EnvironmentThreads,
     episodes: Sequence[Episode],
     concurrency: int,
     finished: Callable[[Episode], None],
 ) -> None:
     """Environments and generation side by side: a turn is submitted as soon as its environment has answered."""
     queue = deque(episodes)
-    stepping: dict[Future[Received], tuple[Episode, Completion | None]] = {}
+    stepping = 0
     generating: dict[int, Episode] = {}
     while queue or stepping or generating:
-        while queue and len(stepping) + len(generating) < concurrency:
+        while queue and stepping + len(generating) < concurrency:
             episode = queue.popleft()
             episode.open()
-            stepping[threads.submit(_environment, episode, None)] = (episode, None)
+            threads.start((episode, None))
+            stepping += 1
         if stepping:
             # With nothing to generate there is only the environments to wait for.
-            ready, _ = wait(stepping, timeout=0 if generating else None, return_when=FIRST_COMPLETED)
-            for future in ready:
-                episode, completion = stepping.pop(future)
-                episode.receive(future.result(), completion)
+            for (episode, completion), answer in threads.finished(wait=not generating):
+                stepping -= 1
+                episode.receive(answer, completion)
                 if episode.done:
                     finished(episode)
                 else:
@@ -145,10 +141,5 @@ def _overlapped(
                     engine.submit(episode.request())
         if generating:
             for completion in engine.poll(timeout=0.01 if stepping else 1.0):
-                episode = generating.pop(completion.id)
-                stepping[threads.submit(_environment, episode, completion)] = (episode, completion)
-
-
-def _environment(episode: Episode, completion: Completion | None) -> Received:
-    """What a thread does for an episode: its environment's next call."""
-    return episode.reset() if completion is None else episode.step(completion)
+                threads.start((generating.pop(completion.id), completion))
+                stepping += 1

@@ -16,6 +16,8 @@ from ..model.processor import ProcessedImage, Processor
 from ..types import ImageSpan, Row, Segment
 from .chat import ChatFamily, read_chat_family
 
+SAMPLED = 16  # every 16th pixel either way tells most pictures apart
+
 
 @dataclass(frozen=True)
 class Trusted:
@@ -41,6 +43,7 @@ class Renderer:
         self.processor = processor
         self.family: ChatFamily = read_chat_family(processor.tokenizer, processor.image_token)
         self._pixels: dict[str, ProcessedImage] = {}
+        self._latest: dict[tuple[tuple[int, ...], bytes], ProcessedImage] = {}
         self._prompts: dict[tuple[str, tuple[str, ...], int], Segment] = {}
         self._cuts: dict[str, list[str]] = {}
 
@@ -80,19 +83,31 @@ class Renderer:
 
     def pictures(self, row: Row) -> list[ProcessedImage]:
         """The row's pictures in order."""
-        return [self._pixels[span.sha256] for span in row.images]
+        return [self._pixels[span.sha256] for segment in row.segments for span in segment.images]
 
     def forget(self, keep: Sequence[str] = ()) -> None:
         """Drop the pixels of episodes that are over; `keep` names those still needed."""
         self._pixels = {key: self._pixels[key] for key in keep}
+        self._latest.clear()
         self._prompts.clear()  # they hold pictures that may be gone now
 
     def _content(self, text: str, images: Sequence[np.ndarray]) -> list[Trusted | Untrusted | ProcessedImage]:
         before, after = self.family.image.split(self.processor.image_token)
         parts: list[Trusted | Untrusted | ProcessedImage] = []
         for image in images:
-            parts += [Trusted(before), self.processor.process(image), Trusted(after)]
+            parts += [Trusted(before), self._processed(image), Trusted(after)]
         return [*parts, Untrusted(text)]
+
+    def _processed(self, image: np.ndarray) -> ProcessedImage:
+        """The processed picture. That of a sibling is found by comparing pixels: hashing them costs twenty times as
+        much, and in a group all but one are siblings."""
+        if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3:
+            return self.processor.process(image)
+        key = (image.shape, image[::SAMPLED, ::SAMPLED].tobytes())
+        latest = self._latest.get(key)
+        if latest is None or not np.array_equal(latest.original, image):
+            self._latest[key] = latest = self.processor.process(image)
+        return latest
 
     def _segment(self, kind: str, parts: Sequence[Trusted | Untrusted | ProcessedImage], turn: int) -> Segment:
         ids: list[int] = []

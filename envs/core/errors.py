@@ -7,7 +7,8 @@
     ├── EpisodeOrderError       (gymnasium.error.ResetNeeded) step() before reset() or after the end
     ├── ImageError              (ValueError)   bytes that are not an acceptable picture
     ├── DatasetError            (ValueError)   published data are missing or malformed
-    └── MissingExtraError       (ImportError)  an optional library is not installed
+    ├── MissingExtraError       (ImportError)  an optional library is not installed
+    └── ComputerAlgebraError    (RuntimeError) the process that compares answers failed, and no answer is to blame
 
 What a policy does wrong is none of these: it is an observation, and the episode goes on.
 """
@@ -46,3 +47,8 @@ class DatasetError(EnvError, ValueError):
 
 class MissingExtraError(EnvError, ImportError):
     """An optional library is needed and not installed. The message says which extra brings it."""
+
+
+class ComputerAlgebraError(EnvError, RuntimeError):
+    """The process that compares answers as mathematics could not be started, or was stopped from outside. It says
+    nothing about an answer."""

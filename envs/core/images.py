@@ -1,7 +1,8 @@
-"""Pictures in and out: decoding bytes that nobody vouches for, encoding, hashing."""
+"""Pictures in and out: decoding bytes that nobody vouches for, encoding, hashing, and the size a model sees."""
 
 import hashlib
 import io
+import math
 import os
 from typing import IO
 
@@ -13,6 +14,7 @@ from .errors import ImageError
 
 FORMATS = ("PNG", "JPEG", "WEBP")  # few decoders, few attacks: Pillow knows some forty
 MAX_PIXELS = 1 << 24
+MAX_ASPECT = 200  # longest side over shortest; the Qwen-VL processors refuse more
 
 
 def decode_image(source: bytes | str | os.PathLike[str], max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
@@ -83,3 +85,30 @@ def image_hash(pixels: NDArray[np.uint8]) -> str:
     digest = hashlib.sha256(repr(tuple(int(n) for n in pixels.shape)).encode())
     digest.update(np.ascontiguousarray(pixels).tobytes())
     return digest.hexdigest()
+
+
+def smart_resize(width: int, height: int, factor: int, min_pixels: int, max_pixels: int) -> tuple[int, int]:
+    """(width, height) to which the image processors of Qwen2-VL, Qwen2.5-VL and Qwen3-VL scale a picture.
+
+    Both sides become multiples of `factor` (patch size x merge size), each rounded by itself; then, if the area lies
+    outside [min_pixels, max_pixels], both are scaled by one number first. Absolute coordinates of Qwen2.5-VL are pixels
+    of the result. Not symmetric: a side is at least one factor, so a very thin picture may keep more than max_pixels.
+
+    Raises:
+        ImageError: a side below 1, or one side more than 200 times the other, which the processors refuse.
+    """
+    if min(width, height) < 1 or max(width, height) > MAX_ASPECT * min(width, height):
+        raise ImageError(
+            f"a picture of {width} x {height} pixels cannot be resized for the model; sides must be at least 1 and at "
+            f"most {MAX_ASPECT} times each other: crop or pad it"
+        )
+    sides = (width, height)
+    # round() takes halves to the even number; so do the processors.
+    wide, high = (round(side / factor) * factor for side in sides)
+    if wide * high > max_pixels:
+        shrink = math.sqrt(width * height / max_pixels)
+        wide, high = (max(factor, math.floor(side / shrink / factor) * factor) for side in sides)
+    elif wide * high < min_pixels:
+        grow = math.sqrt(min_pixels / (width * height))
+        wide, high = (math.ceil(side * grow / factor) * factor for side in sides)
+    return wide, high

@@ -93,7 +93,7 @@ def test_a_crowded_scene_overlaps_but_hides_no_object() -> None:
     shares = []
     for seed in range(30):
         env.reset(seed=seed)
-        shares += env._paint(env.task.world).visible
+        shares += env.look.paint(env.task.world.scene).visible
     assert 0.7 <= min(shares) < 1.0
 
 

@@ -1,6 +1,7 @@
 """Messages and pictures to tokens."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -150,3 +151,31 @@ def test_forgotten_pixels_are_gone_and_kept_ones_stay(
 def test_what_is_no_observation_is_refused_with_what_came(observation: object, words: str) -> None:
     with pytest.raises(ObservationError, match=f"somewhere: .*{words}"):
         checked_observation(observation, "somewhere")
+
+
+def test_a_siblings_picture_is_processed_once_and_one_with_another_pixel_is_not_it(
+    one_renderer: Renderer,
+) -> None:
+    asked: list[np.ndarray] = []
+    process = one_renderer.processor.process
+
+    class Counted:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(original, name)
+
+        def process(self, image: np.ndarray) -> Any:
+            asked.append(image)
+            return process(image)
+
+    original = one_renderer.processor
+    renderer = Renderer(original)
+    renderer.processor = Counted()  # type: ignore[assignment]
+    picture = np.random.default_rng(0).integers(0, 256, (56, 84, 3), dtype=np.uint8)
+    other = picture.copy()
+    other[17, 17, 2] ^= 1  # between the sampled pixels
+    shown = [renderer.prompt("q", (image,)).images[0].sha256 for image in (picture, picture.copy(), other, picture)]
+    assert shown[0] == shown[1] == shown[3] != shown[2]
+    assert len(asked) == 3
+    renderer.forget()
+    renderer.prompt("q", (picture,))
+    assert renderer.pixels(shown[0]).sha256 == shown[0]

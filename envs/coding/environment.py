@@ -1,0 +1,431 @@
+"""The environment: documents, what was done to their pictures, and the turns in which it is undone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations as subsets
+from typing import Any, ClassVar
+
+import numpy as np
+
+from ..core import arguments
+from ..core.actions import Malformed, parse
+from ..core.env import Environment, Prompt, Response
+from ..core.errors import ArgumentError
+from ..core.held_out import COMBINATIONS, unseen
+from ..core.rewards import share_right
+from ..core.spaces import Image, Images
+from ..core.tasks import generator
+from ..core.text_match import exact_match, f1
+from ..render.distort import distort
+from ..render.document import Document, draw_document, lay_out
+from .contents import KINDS, Author, Written
+from .episode import LABELS, PROBLEMS, VERBS, Progress, advise, coding_reward, labels
+from .programs import PROGRAMS, remedy
+from .tiny import DIGITS, SIDE, draw_digits
+from .tiny import PROBLEMS as TINY_PROBLEMS
+from .workbench import Workbench, fit
+
+MAX_ANSWER = 4096  # characters compared with the gold answer
+TABLE = 3  # documents a side, where one must be cropped
+_GROUND = (120, 100, 80)
+_WAYS = {
+    "files": "a Python program in <code>```python ... ```</code> that reads the picture from path_to_input_image.jpg "
+    "and writes a better one to path_to_output_image.jpg, which is then the picture",
+    "variable": "Python lines in <code> </code>: the picture is the array `image` (OpenCV, `cv2`; NumPy, `np`), and "
+    "what `image` is afterwards is then the picture",
+}
+_PROTOCOL = (
+    "The picture may be spoilt. You have {turns} turns. In each one write your thoughts in <think> </think> and then "
+    "one of these: what is wrong, as in <problem> {{'rotation90', 'dark'}} </problem>, out of {labels}; {way}; or the "
+    "answer as it is printed, in <answer> </answer>."
+)
+_DIRECT = "Output the thinking process in <think> </think> and the answer as it is printed in <answer> </answer>."
+
+
+@dataclass(frozen=True)
+class CodingPlan:
+    """What is drawn before the document: what is done to its picture, its kind, and which of its questions is asked
+    (a number that is divided by the number of questions)."""
+
+    problems: tuple[str, ...]
+    kind: str
+    which: int
+
+
+@dataclass(frozen=True)
+class CodingWorld:
+    """A document, what is asked, and what was done to its picture. table: the documents around it, in their places,
+    where it must be cropped; place: its own. grain: what the noise is made from."""
+
+    plan: CodingPlan
+    written: Written
+    question: str
+    answer: str
+    table: tuple[Document, ...]
+    place: int
+    grain: int
+
+
+class Coding(Environment[CodingWorld]):
+    """What does a spoilt document say, once a program has mended its picture? `RLLaVA/Coding-v0`.
+
+    Observation
+        `text`: "What is the total?" and, with instructions="full", how to answer. To crop, the question names a box in
+        thousandths of width and height. After a turn: what came of it. `images`: the picture, uint8 (H, W, 3), made
+        smaller where it is larger than `size`; after a program that wrote a picture, that one.
+    Action
+        `<think>...</think>` and then one of `<problem> {'rotation90', 'dark'} </problem>`, `<code>```python ...```
+        </code>`, `<answer>...</answer>`. A program reads `path_to_input_image.jpg`, which has all pixels of the current
+        picture without loss, and writes `path_to_output_image.jpg`: PNG, JPEG or WebP, by content and not by name.
+    Reward
+        accuracy + format_weight x (format - accuracy), less tool_weight x accuracy if the picture needed mending and no
+        program wrote the current one. accuracy: exact match, or F1. format: the share of turns in the form above.
+        Nothing is paid before the answer: without one the episode scores 0. A program pays only with a right answer.
+    Episode end
+        terminated by an answer. truncated when the turns run out. A program that fails, sleeps or asks for too much is
+        told so, and the episode goes on; a sandbox that fails raises `sandbox.errors.InfrastructureError`.
+    Tasks
+        Procedural: seven kinds of documents, six distortions and the crop. Numbered by `options={"task": i}`: train
+        1,000,000, validation and test 2,048 each. No document is in two splits, whatever is asked or done to it.
+    Held out
+        combinations="seen" never does to a kind of document what is held out for it (a fifth of all pairs of problem
+        and kind); "unseen" always does. Difficulty is the number of problems: train with problems=(1, 1), test with
+        (2, 2). Tag "difficulty": easy 0, medium 1, hard 2.
+    Why guessing fails
+        Prices, dates, times and codes are drawn uniformly, and all values of a document that a question could mean
+        differ. In pictures with noise and exposure or blur nothing can be read; a picture to crop is shown with its
+        text a third as large. Turned pictures can be read by who has learned to.
+    Source
+        Procedural; the protocol is that of MAT-Coding (Visual-ARFT, arXiv 2505.14246). Font: Aileron, in Pillow (CC0).
+    Against MAT-Coding
+        Drawn documents instead of photographs; the model's own slices are what is cropped; a program's errors are told;
+        an unanswered item scores 0 in its place; a right answer is needed for the tool's term; context="append" shows
+        what is new, "restart" rebuilds the prompt as published.
+
+    Keyword arguments (all plain data, so that a recipe can hold them)
+        sandbox       where programs run: "docker", "local", "unix:DIR", "http://..."; opened at construction
+        tools         False: no programs, no problems, one turn, the picture as it is
+        size          (width, height) of a document and of what is shown at most, in pixels
+        kinds         documents: names, or n for the first n. receipt, label, hours, menu, nutrition, ticket, timetable
+        faults        problems: names, or n for the first n. rotation90 (counter-clockwise), rotation180, blur, dark,
+                      overexposure, noise, crop
+        problems      (fewest, most) of them at once, 0 to 2; two rotations, two exposures, or a crop of a rotated
+                      picture do not occur
+        combinations  "all", "seen" or "unseen"
+        style         "document", or "tiny": three digits, 42 x 42 pixels, "What number?", answered as "4 0 7"; kinds
+                      are then digits-0 to digits-9, by the first digit, and blur and crop do not occur
+        program       "files" as above, or "variable": the picture is the array `image` before and after
+        context       "append" or "restart": info["context"] says the latter
+        ask           "answer"; or a dense task for a cold start, in one turn and without tools: "read" (a clean
+                      picture: its cells, row by row, with commas between) or "name" (the problems, with commas between)
+        score         "exact" or "f1"
+        instructions  "full", or "short": the question alone
+        seconds       a program's time, 0.1 to 600; it also has 1 GiB of memory and 16 processes
+        format_weight, tool_weight  0 to 0.5 each
+        max_turns, split, render_mode
+
+    Two sizes
+        document  the defaults                                                            336 x 336, 5 turns
+        tiny      style="tiny", program="variable", instructions="short"                  42 x 42, 5 turns
+    """
+
+    primary_metric: ClassVar[str] = "accuracy"
+
+    def __init__(
+        self,
+        *,
+        sandbox: str = "docker",
+        tools: bool = True,
+        size: Sequence[int] = (336, 336),
+        kinds: int | Sequence[str] | None = None,
+        faults: int | Sequence[str] | None = None,
+        problems: Sequence[int] = (1, 2),
+        combinations: str = "all",
+        style: str = "document",
+        program: str = "files",
+        context: str = "append",
+        ask: str = "answer",
+        score: str = "exact",
+        instructions: str = "full",
+        seconds: float = 10.0,
+        format_weight: float = 0.1,
+        tool_weight: float = 0.1,
+        max_turns: int | None = None,
+        split: str = "train",
+        render_mode: str | None = None,
+    ) -> None:
+        self.style = arguments.one_of("style", style, ("document", "tiny"))
+        tiny = self.style == "tiny"
+        self.width, self.height = (SIDE, SIDE) if tiny else arguments.whole_pair("size", size, 160, 2048)
+        self._writers = DIGITS if tiny else KINDS
+        possible = TINY_PROBLEMS if tiny else PROBLEMS
+        self.kinds = arguments.names("kinds", len(self._writers) if kinds is None else kinds, tuple(self._writers))
+        self.faults = arguments.names("faults", len(possible) if faults is None else faults, possible)
+        self.problems = arguments.whole_pair("problems", problems, 0, 2, ordered=True)
+        self.combinations = arguments.one_of("combinations", combinations, COMBINATIONS)
+        self.program = arguments.one_of("program", program, PROGRAMS)
+        self.context = arguments.one_of("context", context, ("append", "restart"))
+        self.ask = arguments.one_of("ask", ask, ("answer", "read", "name"))
+        self.score = arguments.one_of("score", score, ("exact", "f1"))
+        self.instructions = arguments.one_of("instructions", instructions, ("full", "short"))
+        seconds = arguments.real("seconds", seconds, 0.1, 600.0)
+        self.format_weight = arguments.real("format_weight", format_weight, 0.0, 0.5)
+        self.tool_weight = arguments.real("tool_weight", tool_weight, 0.0, 0.5)
+        if not isinstance(tools, bool):
+            raise ArgumentError(f"tools must be True or False; got {tools!r}")
+        self.tools = tools and self.ask == "answer"
+        turns = arguments.whole("max_turns", (5 if self.tools else 1) if max_turns is None else max_turns, 1, 64)
+        if self.tools and turns < 3:
+            raise ArgumentError(f"max_turns must be at least 3: the problem, a program, the answer; got {turns}")
+        self._choices = self._all_choices()
+        self._bench = Workbench(sandbox, seconds, self.program) if self.tools else None
+        self._painted: tuple[CodingWorld, Image] | None = None
+        images = Images(max_images=1, max_side=max(self.width, self.height))
+        super().__init__(images=images, split=split, max_turns=turns, max_text=1 << 16, render_mode=render_mode)
+        self._progress = Progress(np.zeros((1, 1, 3), dtype=np.uint8))
+
+    def _all_choices(self) -> dict[int, list[tuple[tuple[str, ...], str]]]:
+        """By how many problems there are: every choice of them with a kind of document."""
+        found: dict[int, list[tuple[tuple[str, ...], str]]] = {}
+        for count in range(self.problems[0], self.problems[1] + 1):
+            some = [s for s in subsets([p for p in PROBLEMS if p in self.faults], count) if _compatible(s)]
+            pairs = [(s, kind) for s in some for kind in self.kinds]
+            if self.combinations != "all":
+                pairs = [pair for pair in pairs if self._held_out(*pair) == (self.combinations == "unseen")]
+            if pairs:
+                found[count] = pairs
+        if not found:
+            raise ArgumentError(
+                f"no picture is left with problems={self.problems!r}, faults={self.faults!r}, kinds={self.kinds!r} and "
+                f"combinations={self.combinations!r}: allow more of them"
+            )
+        return found
+
+    def _held_out(self, problems: Sequence[str], kind: str) -> bool:
+        row = tuple(self._writers).index(kind)
+        return any(unseen(PROBLEMS.index(problem), row) for problem in problems)
+
+    # Worlds.
+
+    def plan(self, rng: np.random.Generator) -> CodingPlan:
+        counts = sorted(self._choices)
+        choices = self._choices[counts[int(rng.integers(len(counts)))]]
+        problems, kind = choices[int(rng.integers(len(choices)))]
+        return CodingPlan(problems, kind, int(rng.integers(1 << 30)))
+
+    def build(self, plan: Any, rng: np.random.Generator) -> CodingWorld | None:
+        author = Author(rng)
+        write = self._writers[plan.kind]
+        written = write(author)
+        question, answer = written.questions[plan.which % len(written.questions)]
+        table: tuple[Document, ...] = ()
+        place = 0
+        if "crop" in plan.problems:
+            # Others of its kind: all of them have an answer, and the box says which is meant.
+            others = [write(author).document for _ in range(TABLE * TABLE - 1)]
+            place = author.number(0, len(others))
+            table = (*others[:place], written.document, *others[place:])
+        return CodingWorld(plan, written, question, answer, table, place, author.number(0, (1 << 62) - 1))
+
+    def state(self, world: CodingWorld) -> bytes:
+        # The document alone: the same one may not be in two splits, however it is spoilt and whatever is asked.
+        return repr((world.written.document.kind, world.written.document.lines)).encode()
+
+    def _draw(self, document: Document) -> Image:
+        return draw_digits(document) if self.style == "tiny" else draw_document(document, self.width, self.height)
+
+    def clean(self, world: CodingWorld) -> Image:
+        """The document as it was before anything was done to its picture."""
+        return self._draw(world.written.document)
+
+    def paint(self, world: CodingWorld) -> Image:
+        """The picture with which the episode begins: all its pixels."""
+        if self._painted is None or self._painted[0] is not world:
+            picture, problems = self.clean(world), world.plan.problems if self.ask != "read" else ()
+            if world.table and problems:
+                picture = lay_out(tuple(map(self._draw, world.table)), TABLE, _GROUND)[0]
+            noisy = 16 if self.style == "tiny" else 40
+            picture = distort(picture, problems, self._reach, generator("grain", world.grain), noisy)
+            self._painted = (world, picture)
+        return self._painted[1]
+
+    @property
+    def _reach(self) -> int:
+        return max(min(self.width, self.height) // 112, 1)
+
+    def box(self, world: CodingWorld) -> tuple[int, int, int, int] | None:
+        """What to crop, (x1, y1, x2, y2) in thousandths of the picture's width and height, rounded outwards."""
+        if not world.table:
+            return None
+        gap = self.width // 8
+        wide, high = (TABLE * (side + gap) + gap for side in (self.width, self.height))
+        x, y = gap + world.place % TABLE * (self.width + gap), gap + world.place // TABLE * (self.height + gap)
+        return (
+            1000 * x // wide,
+            1000 * y // high,
+            -(-1000 * (x + self.width) // wide),
+            -(-1000 * (y + self.height) // high),
+        )
+
+    # What is shown, and the gold answer.
+
+    def observe(self, world: CodingWorld) -> Prompt:
+        self._progress = Progress(self.paint(world))  # called once an episode, at its beginning
+        return Prompt(self._question(world), (self._view(),))
+
+    def _question(self, world: CodingWorld) -> str:
+        if self.ask == "read":
+            short, text = "Read.", "Read all that is printed, line by line, with commas between."
+        elif self.ask == "name":
+            short = "Name."
+            text = f"What is wrong with the picture? Name it, with commas between, out of {', '.join(LABELS)}."
+        else:
+            text = short = world.question
+            if box := self.box(world):
+                where = f"within [{', '.join(map(str, box))}] of the image"
+                short = f"{text[:-1]}, {where}?"
+                text = f"{short} The coordinates run from 0 to 1000 over its width and height."
+        if self.instructions == "short":
+            return short
+        if not self.tools:
+            return f"{text} {_DIRECT}"
+        way = _WAYS[self.program]
+        return f"{text} {_PROTOCOL.format(turns=self.max_turns, labels=', '.join(LABELS), way=way)}"
+
+    def _view(self) -> Image:
+        return fit(self._progress.picture, self.width, self.height)
+
+    def _gold(self, world: CodingWorld) -> list[str]:
+        """What an answer names, part by part."""
+        if self.ask == "name":
+            return list(world.plan.problems) or ["none"]
+        if self.ask == "read":
+            return [cell.replace(",", "") for line in world.written.document.lines for cell in line.cells if cell]
+        return [world.answer]
+
+    def solve(self) -> list[str]:
+        """The actions that score the maximum from the start of the current episode."""
+        world = self.task.world
+        answer = _say("it can be read", "answer", ", ".join(self._gold(world)))
+        problems = world.plan.problems
+        if not self.tools:
+            return [answer]
+        quoted = ", ".join(f"'{p}'" for p in problems or ("none",))
+        named = _say(
+            "look", "problem", f"{{{quoted}}}" if self.instructions == "full" else " ".join(problems or ("none",))
+        )
+        if not problems:
+            return [named, answer]
+        code = remedy(problems, self.box(world), self._reach, self.program)
+        code = f"```python\n{code}\n```" if self.program == "files" else code
+        return [named, _say("mend", "code", code), answer]
+
+    def baseline(self, name: str, rng: np.random.Generator) -> str:
+        """The action of somebody who never looks at the picture.
+
+        constant: always the same answer; random: the answer to some question about some document; blind: the answer
+        that another document of the kind gives to the same question.
+        """
+        arguments.one_of("baseline", name, ("constant", "random", "blind"))
+        world, author = self.task.world, Author(rng)
+        if self.ask == "name":
+            guess = author.one(self.faults) if name == "random" else self.faults[0]
+            return _say("guess", "answer", guess)
+        if name == "constant":
+            return _say("guess", "answer", "4 0 7" if self.style == "tiny" else "10:00")
+        kind = author.one(self.kinds) if name == "random" else world.plan.kind
+        written = self._writers[kind](author)
+        if self.ask == "read":
+            return _say("guess", "answer", ", ".join(c for line in written.document.lines for c in line.cells if c))
+        answer = written.questions[author.number(0, len(written.questions) - 1)][1]
+        for _ in range(40 if name == "blind" else 0):
+            found = dict(self._writers[kind](author).questions)
+            if world.question in found:
+                answer = found[world.question]
+                break
+        return _say("guess", "answer", answer)
+
+    # Scoring.
+
+    def respond(self, world: CodingWorld, text: str) -> Response:
+        action = parse(text, VERBS if self.tools else ("answer",))
+        self._progress = self._progress.after(action)
+        if isinstance(action, Malformed):
+            return self._go_on(world, text, action.message if self.max_turns > 1 else "")
+        if action.verb == "answer":
+            return self._finish(world, action.content)
+        if action.verb == "problem":
+            named = labels(action.content)
+            self._progress = replace(self._progress, named=named)
+            return self._go_on(world, text, advise(named))
+        assert self._bench is not None
+        ran = self._bench.run(action.content, self._progress.picture)
+        failed = ran.picture is None
+        self._progress = replace(
+            self._progress, programs=self._progress.programs + 1, failed=self._progress.failed + int(failed)
+        )
+        if ran.picture is not None:
+            self._progress = replace(self._progress, picture=ran.picture, written=True)
+        told = ran.text if failed else f"{ran.text} This is the picture now."
+        return self._go_on(world, text, told, new=not failed)
+
+    def _go_on(self, world: CodingWorld, said: str, told: str, new: bool = False) -> Response:
+        self._progress = self._progress.noting(said, told)
+        metrics = self._metrics(world, None)
+        nothing = {"accuracy": 0.0, "format": 0.0, "tool": 0.0}
+        if self.context == "append" or self.max_turns == 1:
+            return Response(False, 0.0, nothing, metrics, told, (self._view(),) if new else ())
+        text = "\n".join([self._question(world), *self._progress.history])
+        return Response(False, 0.0, nothing, metrics, text[: 1 << 16], (self._view(),), restart=True)
+
+    def _finish(self, world: CodingWorld, said: str) -> Response:
+        metrics = self._metrics(world, said)
+        accuracy = metrics["f1" if self.score == "f1" else "accuracy"]
+        needed = self.tools and bool(world.plan.problems)
+        idle = needed and not self._progress.written
+        # In one turn there are no tools to be paid for.
+        reward = coding_reward(accuracy, metrics["format"], idle, self.format_weight, self.tool_weight)
+        parts = {"accuracy": accuracy, "format": metrics["format"], "tool": float(accuracy > 0 and not idle)}
+        return Response(True, reward, parts, metrics)
+
+    def _metrics(self, world: CodingWorld, said: str | None) -> dict[str, float]:
+        """accuracy, f1; format: see the card; answered; tool: a program wrote the current picture; diagnosis: the last
+        <problem> named exactly what is wrong; ran: the share of programs that gave a picture."""
+        progress, gold = self._progress, self._gold(world)
+        if said is None:
+            accuracy = overlap = 0.0
+        elif self.ask == "answer":
+            said = said[:MAX_ANSWER]  # printed answers are short
+            accuracy, overlap = exact_match(said, gold), f1(said, gold)
+        else:
+            accuracy = overlap = share_right(said, [part.lower() for part in gold])
+        truth = frozenset(world.plan.problems) or frozenset({"none"})
+        return {
+            "accuracy": accuracy,
+            "f1": overlap,
+            "format": progress.format,
+            "answered": float(said is not None),
+            "tool": float(progress.written),
+            "diagnosis": float(progress.named == truth),
+            "ran": (progress.programs - progress.failed) / progress.programs if progress.programs else 0.0,
+        }
+
+    def tags(self, world: CodingWorld) -> dict[str, str | int]:
+        return {
+            "difficulty": ("easy", "medium", "hard")[len(world.plan.problems)],
+            "kind": world.plan.kind,
+            "problems": "+".join(world.plan.problems) or "none",
+            "combination": "unseen" if self._held_out(world.plan.problems, world.plan.kind) else "seen",
+        }
+
+
+def _compatible(problems: tuple[str, ...]) -> bool:
+    turned = {"rotation90", "rotation180"} & set(problems)
+    lit = {"dark", "overexposure"} & set(problems)
+    return len(turned) < 2 and len(lit) < 2 and not (turned and "crop" in problems)
+
+
+def _say(thought: str, verb: str, content: str) -> str:
+    return f"<think>{thought}</think><{verb}>{content}</{verb}>"

@@ -1,0 +1,97 @@
+"""Sketches for very small models: every character fills a cell, and no cell holds characters and lines."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from envs.geometry import Geometry
+from envs.geometry.families import FAMILIES
+from envs.geometry.family import Limits
+from envs.geometry.tiny import CELL, COLUMNS, HEIGHT, ROWS, TINY, WIDTH
+from envs.render.diagram_cells import draw_cells, glyph_cell
+
+KWARGS: dict[str, Any] = {"style": "tiny", "largest": 9, "angle_step": 10, "instructions": "short", "families": "all"}
+
+
+def test_at_least_six_families_can_be_drawn_on_few_cells() -> None:
+    assert len(TINY) >= 6
+    assert set(TINY) <= set(FAMILIES)
+    assert (WIDTH, HEIGHT) == (84, 70)
+
+
+def test_every_character_fills_one_cell_and_lines_end_where_it_begins() -> None:
+    env = Geometry(**KWARGS)
+    for seed in range(80):
+        pixels = env.reset(seed=seed)[0]["images"][0]
+        sketch = env.task.world.sketch
+        assert sketch is not None
+        drawing = draw_cells(sketch, COLUMNS, ROWS, CELL)
+        assert drawing is not None
+        for (column, row), (text, _, _) in zip(drawing.cells, sketch.labels, strict=True):
+            for k, character in enumerate(text):
+                x, y = (column + k) * CELL, row * CELL
+                cell = pixels[y : y + CELL, x : x + CELL]
+                assert np.array_equal(cell, np.repeat(255 - glyph_cell(character, CELL)[:, :, None], 3, axis=2))
+
+
+def test_labels_of_a_row_have_an_empty_cell_between_them() -> None:
+    env = Geometry(**KWARGS)
+    for seed in range(80):
+        env.reset(seed=seed)
+        sketch = env.task.world.sketch
+        assert sketch is not None
+        drawing = draw_cells(sketch, COLUMNS, ROWS, CELL)
+        assert drawing is not None
+        taken = [(c + k, r, n) for n, (c, r) in enumerate(drawing.cells) for k in range(len(sketch.labels[n][0]))]
+        for c, r, n in taken:
+            assert not any(r == s and abs(c - d) <= 1 and n != m for d, s, m in taken)
+
+
+def test_characters_look_different_and_leave_a_rim() -> None:
+    cells = {c: glyph_cell(c, CELL) for c in "0123456789x"}
+    for one in cells:
+        assert not cells[one][[0, -1]].any() and not cells[one][:, [0, -1]].any()
+        for other in cells:
+            assert one == other or int((abs(cells[one] - cells[other]) > 128).sum()) >= 4, (one, other)
+
+
+def test_numbers_are_short() -> None:
+    limits = Limits(largest=9, angle_step=10)
+    for name in TINY:
+        for case in FAMILIES[name].cases(limits):
+            assert max(map(len, FAMILIES[name].printed(*case))) <= 3
+            assert len(FAMILIES[name].answer(*case).plain) <= 3
+
+
+def test_places_of_numbers_vary() -> None:
+    env = Geometry(**KWARGS | {"families": ["rectangle_area"]})
+    places = set()
+    for seed in range(40):
+        env.reset(seed=seed)
+        drawing = draw_cells(env.task.world.sketch, COLUMNS, ROWS, CELL)  # type: ignore[arg-type]
+        assert drawing is not None
+        places.add(drawing.cells)
+    assert len(places) >= 10
+
+
+def test_reading_lists_the_numbers_row_by_row() -> None:
+    env = Geometry(**KWARGS, ask="read")
+    for seed in range(30):
+        text = env.reset(seed=seed)[0]["text"]
+        sketch = env.task.world.sketch
+        assert text == "Read."
+        assert sketch is not None
+        drawing = draw_cells(sketch, COLUMNS, ROWS, CELL)
+        assert drawing is not None
+        order = sorted(range(len(sketch.labels)), key=lambda k: drawing.cells[k][::-1])  # noqa: B023
+        numbers = [sketch.labels[k][0] for k in order if sketch.labels[k][0] != "x"]
+        assert env.solve() == [f"<think>all</think><answer>{', '.join(numbers)}</answer>"]
+
+
+def test_rows_say_what_stands_in_each_row_of_cells() -> None:
+    env = Geometry(**KWARGS, thought="rows")
+    env.reset(seed=0)
+    thought = env.solve()[0].split("<think>")[1].split("</think>")[0]
+    assert len(thought.split(": ")[0].split(", ")) == ROWS
