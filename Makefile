@@ -12,7 +12,7 @@ STAMP := $(VENV)/.set-up
 TORCH := $(shell grep '^torch==' constraints.txt)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test verify-learning lint format clean
+.PHONY: help setup demo test verify-learning verify-environments lint format clean
 
 help:
 	@echo 'make setup    install everything into $(VENV); quick when nothing changed'
@@ -20,6 +20,7 @@ help:
 	@echo '              TASK=counting, geometry or grounding'
 	@echo 'make test     lint, then every test; PYTEST_ARGS="-m '"'not slow'"'" leaves out the slow ones'
 	@echo 'make verify-learning    the demo of TASK over three seeds with its controls, into bench/learning/; about 40 minutes'
+	@echo 'make verify-environments    speed, and 10,000 fuzzed texts each, into bench/environments.md; about an hour'
 	@echo 'make lint     ruff, mypy and the rules of who may import whom'
 	@echo 'make format   let ruff write the format'
 	@echo 'make clean    delete caches and built packages; keeps $(VENV) and runs'
@@ -62,6 +63,9 @@ test: lint
 
 verify-learning: $(STAMP)
 	$(BIN)/python bench/learning.py --task $(TASK) $(ARGS)
+
+verify-environments: $(STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/python bench/environments.py --fuzz 10000 $(ARGS)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

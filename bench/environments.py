@@ -5,8 +5,8 @@
 Four measurements, each the median of several rounds, in processor time of this process (so that other work on the
 machine disturbs less):
 
-resets    worlds drawn and pictures painted, a second and core: counting, geometry and grounding at 224 pixels in the flat
-          style, counting in the CLEVR look at 320 x 240
+resets    worlds drawn and pictures painted, a second and core: counting, geometry and grounding at 224 pixels in the
+          flat style, counting in the CLEVR look at 320 x 240
 steps     actions parsed and scored a second: the expert's, a random one and one without tags, in equal shares
 driver    what driving 64 environments in threads costs beyond their own resets and steps, with an engine that answers
           from a script, as a share of the environments' own time
@@ -39,7 +39,7 @@ from envs.core.tasks import generator
 
 HERE = Path(__file__).parent
 FLAT = ("RLLaVA/Counting-v0", "RLLaVA/Geometry-v0", "RLLaVA/Grounding-v0")
-CLEVR_LOOK = ("RLLaVA/Counting-v0", {"look": "clevr", "size": [320, 240]})
+CLEVR_LOOK = ("RLLaVA/CountingCLEVR-v0", {"size": [320, 240]})
 ENVIRONMENTS = 64
 THREADS = 8
 GROUP = 8  # siblings of one task, as in training
@@ -265,8 +265,8 @@ def markdown(found: dict[str, Any]) -> str:
     lines = [
         "# Environments: speed",
         "",
-        f"`make verify-environments` at commit {found['commit']} on {found['machine']}. One core; processor time; medians "
-        "over rounds, with the least and the most.",
+        f"`make verify-environments` at commit {found['commit']} on {found['machine']}. One core; processor time; "
+        "medians over rounds, with the least and the most.",
         "",
         "| resets a second | picture | median | range | demanded |",
         "|---|---|---|---|---|",
@@ -279,16 +279,17 @@ def markdown(found: dict[str, Any]) -> str:
     lines += [f"| {row['env_id']} | {_range(row)} | {demands['steps']:.0f} |" for row in found["steps"]]
     lines += [
         "",
-        f"Driver: {ENVIRONMENTS} environments in {THREADS} threads, groups of {GROUP} siblings. Added: processor time of the "
-        "whole process beyond the environments' own `reset` and `step`, as a share of these; without and with turning "
-        "pictures into the model's patches, which any driver must have done.",
+        f"Driver: {ENVIRONMENTS} environments in {THREADS} threads, groups of {GROUP}. Added: processor time of "
+        "the whole process beyond the environments' own `reset` and `step`, as a share of these; without and with "
+        "turning pictures into the model's patches, which any driver must have done.",
         "",
-        f"| driver | mode | added | range | with patches | own ms an episode | demanded at most {demands['driver']:.0%} |",
+        f"| driver | mode | added | range | with patches | own ms an episode | at most {demands['driver']:.0%} |",
         "|---|---|---|---|---|---|---|",
     ]
     lines += [
         f"| {row['env_id']} | {row['mode']} | {row['added']:.1%} | {row['least']:.1%} to {row['most']:.1%} "
-        f"| {row['added_with_pictures']:.1%} | {row['own_ms']:.2f} | {'yes' if row['added'] <= demands['driver'] else 'no'} |"
+        f"| {row['added_with_pictures']:.1%} | {row['own_ms']:.2f} "
+        f"| {'yes' if row['added'] <= demands['driver'] else 'no'} |"
         for row in found["driver"]
     ]
     if found["fuzz"]:

@@ -30,9 +30,9 @@ PROMPT = (
     "You answer a question about a picture, which may be turned, dark, overexposed, blurred or noisy, or of which only "
     "a part matters. You have {turns} turns. Each time, think in <think> </think>, and then write one of three things. "
     "What is wrong: <problem> {{'rotation90', 'dark'}} </problem>, out of {labels}. Or Python that mends it: "
-    "<code>```python ... ```</code>, which reads path_to_input_image.jpg and writes path_to_output_image.jpg; you are then shown that "
-    "picture. Or, when it can be read: <answer> the answer, as short as possible </answer>. The question and what was "
-    "said so far follow."
+    "<code>```python ... ```</code>, which reads path_to_input_image.jpg and writes path_to_output_image.jpg; you are "
+    "then shown that picture. Or, when it can be read: <answer> the answer, as short as possible </answer>. The "
+    "question and what was said so far follow."
 )
 # The published weights: F1, format, and any use of the tool.
 _FAITHFUL = (0.8, 0.2, 1.2)

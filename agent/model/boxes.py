@@ -15,7 +15,7 @@ from typing import Any
 
 from ..config import Config, ModelConfig
 from ..errors import ConfigError
-from .processor import Processor
+from .processor import load_image_processor, read_json
 from .tiny import FAMILY as TINY_FAMILY
 from .tiny import image_processor_settings
 
@@ -71,16 +71,21 @@ def model_boxes(model: ModelConfig) -> dict[str, Any]:
     if model.path == "tiny":
         settings = image_processor_settings(model.tiny)
         return _format(TINY_FAMILY, settings["patch_size"], settings["merge_size"], settings["size"])
-    processor = Processor(Path(model.path))
-    images = processor.image_processor
-    return _format(processor.config.get("model_type"), images.patch_size, images.merge_size, images.size)
+    folder = Path(model.path)
+    family = _known(read_json(folder / "config.json", "the model's config").get("model_type"))
+    images = load_image_processor(folder)
+    return _format(family, images.patch_size, images.merge_size, images.size)
 
 
-def _format(family: Any, patch: int, merge: int, size: Any) -> dict[str, Any]:
+def _known(family: Any) -> str:
     if family not in UNITS:
         raise ConfigError(
             f"boxes: 'auto' is known for the families {', '.join(UNITS)}, and this model is {family!r}; {BY_HAND}"
         )
+    return str(family)
+
+
+def _format(family: str, patch: int, merge: int, size: Any) -> dict[str, Any]:
     return {
         **UNITS[family],
         "factor": patch * merge,

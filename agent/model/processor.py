@@ -64,8 +64,8 @@ class Processor:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.config = _read_json(folder / "config.json", "the model's config")
-        self.image_processor = _image_processor(folder)
+        self.config = read_json(folder / "config.json", "the model's config")
+        self.image_processor = load_image_processor(folder)
         self.tokenizer: PreTrainedTokenizerBase = _tokenizer(folder)
         self.merge = self.image_processor.merge_size
         self._encoded: dict[str, tuple[int, ...]] = {}
@@ -220,7 +220,8 @@ def _break(piece: str, token: str) -> list[str]:
     return broken
 
 
-def _read_json(path: Path, what: str) -> dict:
+def read_json(path: Path, what: str) -> dict:
+    """A file of a checkpoint folder; `what` it is, for the message of the CheckpointError where it cannot be read."""
     try:
         return json.loads(path.read_text())
     except FileNotFoundError:
@@ -229,11 +230,16 @@ def _read_json(path: Path, what: str) -> dict:
         raise CheckpointError(f"{path}: cannot be read as JSON: {error}") from error
 
 
-def _image_processor(folder: Path) -> Qwen2VLImageProcessorPil:
+def load_image_processor(folder: Path) -> Qwen2VLImageProcessorPil:
+    """The image processor of a checkpoint folder.
+
+    Raises:
+        CheckpointError: it is missing or of another family.
+    """
     if (folder / "preprocessor_config.json").exists():
-        settings = _read_json(folder / "preprocessor_config.json", "the image processor")
+        settings = read_json(folder / "preprocessor_config.json", "the image processor")
     elif (folder / "processor_config.json").exists():
-        settings = _read_json(folder / "processor_config.json", "the processor").get("image_processor", {})
+        settings = read_json(folder / "processor_config.json", "the processor").get("image_processor", {})
     else:
         raise CheckpointError(
             f"{folder}: no preprocessor_config.json: without an image processor this folder holds a bare tokenizer, "
@@ -260,5 +266,5 @@ def _tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     tokenizer.backend_tokenizer.no_truncation()
     tokenizer.backend_tokenizer.no_padding()
     if not tokenizer.chat_template and (folder / "chat_template.json").exists():
-        tokenizer.chat_template = _read_json(folder / "chat_template.json", "the chat template").get("chat_template")
+        tokenizer.chat_template = read_json(folder / "chat_template.json", "the chat template").get("chat_template")
     return tokenizer

@@ -111,10 +111,10 @@ def _clip(text: str) -> str:
 
 
 def fit(picture: Image, width: int, height: int) -> Image:
-    """The picture, made smaller if it is larger than this, its shape kept; means over the pixels that become one."""
+    """A copy of the picture, made smaller if it is larger than this, its shape kept; pixels become means over areas."""
     high, wide = picture.shape[:2]
     if wide <= width and high <= height:
-        return picture
+        return picture.copy()
     if wide * height >= high * width:
         size = (width, max(high * width // wide, 1))
     else:

@@ -26,6 +26,7 @@ REQUIRED: tuple[tuple[str, ...], ...] = (
 )
 # Their lines are aligned in columns.
 _ALIGNED = ("Keyword arguments",)
+_CODE = re.compile(r"(?<!`)(`+)(?!`).*?(?<!`)\1(?!`)", re.DOTALL)  # as CommonMark finds code spans
 _LAST = ("Keyword arguments",)  # what follows it are named sizes, aligned too
 
 
@@ -102,5 +103,12 @@ def markdown(card: Card) -> str:
 
 def _escaped(text: str) -> str:
     """Tags and asterisks as they are; what stands between backticks already is."""
-    pieces = re.split(r"(`[^`]*`)", text)
-    return "".join(piece if k % 2 else piece.replace("<", "&lt;").replace("*", r"\*") for k, piece in enumerate(pieces))
+    pieces, behind = [], 0
+    for code in _CODE.finditer(text):
+        pieces += [_plain(text[behind : code.start()]), code[0]]
+        behind = code.end()
+    return "".join([*pieces, _plain(text[behind:])])
+
+
+def _plain(text: str) -> str:
+    return re.sub("<(?=[A-Za-z/!?|])", "&lt;", text).replace("*", r"\*")

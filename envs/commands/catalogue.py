@@ -146,7 +146,7 @@ def _siblings(env_id: str) -> str:
 
 def _figures(figures: dict[str, Any] | None) -> str:
     if figures is None:
-        return "Baselines: `python -m envs baselines` has not been run on this environment's data."
+        return "Baselines: `python -m envs baselines` tells them for data that you bring."
     kwargs = f", with `{json.dumps(figures['kwargs'])}`" if figures["kwargs"] else ""
     head = f"| {figures['metric'].replace('_', ' ')}, {figures['episodes']} test tasks{kwargs} | percent |\n|---|---|"
     names = {"oracle": "expert, `solve()`", "constant": "constant", "random": "random", "blind": "blind"}

@@ -28,8 +28,8 @@ from typing import Any
 from .errors import ComputerAlgebraError
 
 CPU_SECONDS = 2.0
-WALL_SECONDS = 60.0
-START_SECONDS = 120.0
+WALL_SECONDS = 120.0
+START_SECONDS = 300.0
 MEMORY_BYTES = 1 << 30
 MAX_FRAME = 1 << 16
 

@@ -21,15 +21,17 @@ SIZES = ("large", "small")
 MIN_RADIUS = 3  # pixels; smaller flat shapes cannot be told apart
 MAX_OBJECTS = 64  # flat
 MAX_SOLIDS = 20
-LOOKS = ("flat", "clevr")
 
 
 @dataclass(frozen=True)
 class Scene:
-    """What a picture shows. items: flat ones in painting order (later ones in front). view: of solids only."""
+    """What a picture shows.
 
-    items: tuple[Item, ...] | tuple[clevr.Solid, ...]
-    view: clevr.View | None = None
+    items: `Item`s in painting order (later ones in front), or `Solid`s. view: camera and lights, of solids only.
+    """
+
+    items: tuple[Any, ...]
+    view: Any = None
 
 
 class Look(Protocol):
@@ -44,7 +46,7 @@ class Look(Protocol):
     noun: str
     order: str
     positions: int
-    every: dict[str, tuple[str, ...]]
+    every: ClassVar[dict[str, tuple[str, ...]]]
     values: dict[str, tuple[str, ...]]
     width: int
     height: int
@@ -228,19 +230,22 @@ class ClevrLook:
         return sorted(scene.items, key=lambda i: scene.view.camera.pixel((i.x, i.y, i.half)))
 
 
+LOOKS: dict[str, type[FlatLook] | type[ClevrLook]] = {"flat": FlatLook, "clevr": ClevrLook}
+
+
 def make_look(look: str, given: dict[str, Any]) -> FlatLook | ClevrLook:
     """The look of this name with the arguments `given`, of which None stands for "not given".
 
     Raises:
         ArgumentError: an unknown look, an argument of the other look, or one out of range.
     """
-    classes = {"flat": FlatLook, "clevr": ClevrLook}
-    kind = classes[arguments.one_of("look", look, LOOKS)]
-    taken = kind.__init__.__kwdefaults__ or {}
+    kind: Any = LOOKS[arguments.one_of("look", look, tuple(LOOKS))]
+    taken = kind.__init__.__kwdefaults__
     foreign = [name for name, value in given.items() if value is not None and name not in taken]
     if foreign:
         raise ArgumentError(
             f"{foreign[0]}={given[foreign[0]]!r} has no meaning with look={look!r}; leave it out, or choose the other "
             f"look of {', '.join(map(repr, LOOKS))}. Arguments of {look!r}: {', '.join(taken)}"
         )
-    return kind(**{name: value for name, value in given.items() if name in taken})
+    made: FlatLook | ClevrLook = kind(**{name: value for name, value in given.items() if name in taken})
+    return made

@@ -21,7 +21,7 @@ from ..render.diagram_cells import Sketch, draw_cells
 from ..render.diagram_fit import fit
 from . import tiny
 from .construction import construct
-from .families import FAMILIES, HELD_OUT
+from .families import FAMILIES, HELD_OUT, by_answer
 from .family import Case, Limits
 from .values import Value, says
 
@@ -197,28 +197,22 @@ class Geometry(Environment[GeometryWorld]):
         return chosen
 
     def _by_answer(self, name: str) -> dict[Value, tuple[Case, ...]]:
-        family = FAMILIES[name]
-        found: dict[Value, list[Case]] = {}
-        for case in family.cases(self.limits):
-            value = family.answer(*case)
-            # What is printed in the picture could be copied instead of computed.
-            if value.plain not in {text.rstrip("°") for text in family.printed(*case)}:
-                found.setdefault(value, []).append(case)
+        found = by_answer(name, self.limits)
         if not found:
             raise ArgumentError(f"largest and angle_step leave no problem of the family {name!r}; allow larger numbers")
-        return {value: tuple(cases) for value, cases in found.items()}
+        return found
 
     # Worlds.
 
     def plan(self, rng: np.random.Generator) -> GeometryPlan:
         name = self.families[int(rng.integers(len(self.families)))]
-        answers = list(self._answers[name].items())
-        value, cases = answers[int(rng.integers(len(answers)))]
+        values = tuple(self._answers[name])
+        value = values[int(rng.integers(len(values)))]
         wordings = FAMILIES[name].wordings
         wording = wordings[int(rng.integers(len(wordings)))]
         styles = tuple(STYLES)
         style = styles[int(rng.integers(len(styles)))] if self.style == "mixed" else self.style
-        return GeometryPlan(name, value, cases, wording, style)
+        return GeometryPlan(name, value, self._answers[name][value], wording, style)
 
     def build(self, plan: Any, rng: np.random.Generator) -> GeometryWorld | None:
         case = plan.cases[int(rng.integers(len(plan.cases)))]

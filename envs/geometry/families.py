@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from . import areas, circles, parallels, polygons, similar, triangles
-from .family import Family
+from .family import Case, Family, Limits
+from .values import Value
 
 FAMILIES: dict[str, Family] = {
     "third_angle": triangles.ThirdAngle(),
@@ -88,3 +91,16 @@ HELD_OUT: tuple[str, ...] = (
     "area_ratio",
     "l_shape_perimeter",
 )
+
+
+@lru_cache(maxsize=1024)
+def by_answer(name: str, limits: Limits) -> dict[Value, tuple[Case, ...]]:
+    """Every answer that a family can have within the limits, and the given numbers that lead to it. Do not change it."""
+    family = FAMILIES[name]
+    found: dict[Value, list[Case]] = {}
+    for case in family.cases(limits):
+        value = family.answer(*case)
+        # What is printed in the picture could be copied instead of computed.
+        if value.plain not in {text.rstrip("°") for text in family.printed(*case)}:
+            found.setdefault(value, []).append(case)
+    return {value: tuple(cases) for value, cases in found.items()}

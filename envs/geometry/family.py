@@ -26,9 +26,10 @@ class Limits:
     largest: int = 12
     angle_step: int = 5
 
-    def angles(self, low: int, high: int) -> range:
-        """Multiples of the angle step from `low` to `high` degrees."""
-        return range(-(-low // self.angle_step) * self.angle_step, high + 1, self.angle_step)
+    def angles(self, low: int, high: int, few: bool = False) -> range:
+        """Multiples of the angle step from `low` to `high` degrees; with `few`, at most every fifth degree."""
+        step = self.angle_step * max(5 // self.angle_step, 1) if few else self.angle_step
+        return range(-(-low // step) * step, high + 1, step)
 
     def lengths(self, low: int = 2, few: bool = False) -> range:
         """Lengths from `low` on; with `few` at most a dozen or so of them, for problems of many numbers."""

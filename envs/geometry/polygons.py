@@ -130,8 +130,8 @@ class QuadrilateralAngle(Family):
     work = "360-{}-{}-{}"
 
     def cases(self, limits: Limits) -> Iterator[Case]:
-        for a in limits.angles(60, 125):
-            for b in limits.angles(60, 125):
+        for a in limits.angles(60, 125, few=True):
+            for b in limits.angles(60, 125, few=True):
                 yield from ((a, b, c) for c in limits.angles(max(60, 235 - a - b), min(125, 300 - a - b)))
 
     def answer(self, *case: int) -> Value:

@@ -130,7 +130,9 @@ class Grounding(Environment[GroundingWorld]):
                       object, row by row (in a grid also empty cells, as "none"), from top to bottom (flat, free) or
                       from left to right (clevr). "locate": name every object in that order, each with its box.
                       Accuracy is the share of entries that are right (a box from an IoU of 0.5 on)
-        thought       what solve() thinks: "query" (the phrase in few words) or "place" ("row 2 column 1", "top left")
+        thought       what solve() thinks: "query" (the phrase in few words), "place" ("row 2 column 1", "top left"), or
+                      "scan" (what it sees in reading order until it meets the object; in a grid with the names of the
+                      cells, a letter for the row and a number for the column, empty ones included)
         reward        "iou" or "threshold": see Reward
         format_weight, max_turns, split, render_mode
 
@@ -193,7 +195,7 @@ class Grounding(Environment[GroundingWorld]):
         self.boxes = from_argument(boxes)
         self.instructions = arguments.one_of("instructions", instructions, ("full", "short"))
         self.ask = arguments.one_of("ask", ask, ("box", "describe", "locate"))
-        self.thought = arguments.one_of("thought", thought, ("query", "place"))
+        self.thought = arguments.one_of("thought", thought, ("query", "place", "scan"))
         self.reward = arguments.one_of("reward", reward, ("iou", "threshold"))
         self.format_weight = arguments.real("format_weight", format_weight, 0.0, 0.5)
         if self.ask != "box":
@@ -288,7 +290,7 @@ class Grounding(Environment[GroundingWorld]):
             style, opening = world.plan.wording % STYLES, world.plan.wording // STYLES
             text = f"{OPENINGS[opening].format(phrase(world.expression, style, self.terms))} {how}"
         else:
-            text = short(world.expression, self.terms)
+            text = f"Find {short(world.expression, self.terms)}"
         return Prompt(f"{text} {PROTOCOL}" if full else text, (self.look.picture(world.scene),))
 
     def _gold(self, item: Any, world: GroundingWorld) -> Box:
@@ -330,10 +332,19 @@ class Grounding(Environment[GroundingWorld]):
 
     def _answer(self, item: Any) -> str:
         world = self.task.world
-        query = self.thought == "query"
-        return _say(
-            short(world.expression, self.terms) if query else self._place_of(item, world), self._write(item, world)
-        )
+        return _say(self._think(item, world), self._write(item, world))
+
+    def _think(self, item: Any, world: GroundingWorld) -> str:
+        if self.thought == "query":
+            return short(world.expression, self.terms)
+        if self.thought == "place":
+            return self._place_of(item, world)
+        order, names = self.look.reading_order(world.scene), self._named(world)
+        until = next(k for k, other in enumerate(order) if other is item) + 1
+        if isinstance(self.look, FlatLook) and self.look.layout == "grid":
+            cells = self.look.cells
+            names = [f"{chr(ord('a') + k // cells)}{k % cells + 1} {name}" for k, name in enumerate(names)]
+        return ", ".join(names[:until])
 
     def baseline(self, name: str, rng: np.random.Generator) -> str:
         """The action of somebody worse than the expert.

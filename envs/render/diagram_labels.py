@@ -120,7 +120,7 @@ def _spots(
         o, a, b = spot
         r = _length(_minus(a, o))
         u1, u2 = _unit(_minus(a, o)), _unit(_minus(b, o))
-        half = _unit((u1[0] + u2[0], u1[1] + u2[1])) or u1
+        half = _unit((u1[0] + u2[0], u1[1] + u2[1]))
         turn = u1[0] * u2[1] - u1[1] * u2[0]  # y down: negative is counterclockwise
         if half == (0.0, 0.0):
             half = (u1[1], -u1[0])

@@ -23,7 +23,7 @@ def mark_strokes(mark: Mark, at: dict[str, Place], size: int) -> tuple[list[Stro
     places = [at[name] for name in mark.names]
     if mark.kind == "dot":
         x, y = places[0]
-        return [(x - size // 12, y, x + size // 12, y), (x, y - size // 12, x, y + size // 12)], []
+        return [(x - size // 9, y, x + size // 9, y), (x, y - size // 9, x, y + size // 9)], []
     if mark.kind == "right":
         return _square(*places, size * 2 // 3), []
     if mark.kind == "angle":

@@ -11,13 +11,13 @@ from collections.abc import Mapping
 
 def _arft(small: tuple[float, float], large: tuple[float, float]) -> dict[str, dict[str, float]]:
     return {
-        f"Visual-ARFT {size}": {"f1": f1 / 100, "exact_match": exact / 100}
+        f"Visual-ARFT {size}": {"f1": round(f1 / 100, 3), "exact_match": round(exact / 100, 3)}
         for size, (f1, exact) in (("3B", small), ("7B", large))
     }
 
 
 def _rllava(metric: str, before: float, after: float) -> dict[str, dict[str, float]]:
-    return {"RLLaVA, base model": {metric: before / 100}, "RLLaVA, trained": {metric: after / 100}}
+    return {"RLLaVA, base model": {metric: round(before / 100, 3)}, "RLLaVA, trained": {metric: round(after / 100, 3)}}
 
 
 PUBLISHED: Mapping[str, Mapping[str, Mapping[str, float]]] = {

@@ -323,7 +323,7 @@ class Search(Environment[SearchWorld]):
 
     def _judge(self, world: SearchWorld, said: str, well_formed: bool) -> Response:
         if self.ask == "describe":
-            exact = overlap = share_right(said, self._described(world))
+            exact = overlap = share_right(said, [name.lower() for name in self._described(world)])
         else:
             exact, overlap = exact_match(said, world.golds), f1(said, world.golds)
         accuracy = overlap if self.score == "f1" else exact

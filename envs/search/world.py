@@ -89,11 +89,12 @@ def allot(keys: list[str]) -> list[tuple[str, bytes]]:
     tenth = max(len(keys) // 10, 1)
     order = sorted(range(len(keys)), key=lambda k: hash_state(keys[k].encode()))
     splits = {k: SPLITS[2 if n < tenth else 1 if n < 2 * tenth else 0] for n, k in enumerate(order)}
-    states = [(f"{key} {nonce}".encode() for nonce in count()) for key in keys]
-    return [
-        (splits[k], next(state for state in states[k] if split_of(hash_state(state)) == splits[k]))
-        for k in range(len(keys))
-    ]
+    return [(splits[k], _state(key, splits[k])) for k, key in enumerate(keys)]
+
+
+def _state(key: str, split: str) -> bytes:
+    states = (f"{key} {nonce}".encode() for nonce in count())
+    return next(state for state in states if split_of(hash_state(state)) == split)
 
 
 def _named(kind: str, count: int, names: Names, rng: np.random.Generator) -> list[str]:
@@ -135,7 +136,7 @@ def _truths(
         facts = {"founded": str(int(rng.integers(900, 1900))), "population": str(int(rng.integers(1200, 98000)))}
         return facts, {"mayor": link("person"), "river": link("river")}
     if kind == "person":
-        return {"born": str(int(rng.integers(1850, 1981)))}, {"birthplace": link("town")}
+        return {"born": str(int(rng.integers(1820, 1941)))}, {"birthplace": link("town")}
     if kind == "river":
         return {"length": str(int(rng.integers(14, 890))), "source": f"Mount {names.word(2)}"}, {}
     if kind == "company":

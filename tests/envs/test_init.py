@@ -8,6 +8,7 @@ import gymnasium
 import pytest
 
 import envs
+from envs.commands.samples import prepared
 
 
 @pytest.mark.parametrize("env_id", list(envs.CATALOGUE))
@@ -15,10 +16,11 @@ def test_every_id_is_made_with_and_without_the_module_prefix(env_id: str) -> Non
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         for spelling in (env_id, f"envs:{env_id}"):
-            env = gymnasium.make(spelling)
-            env.reset(seed=0)
-            env.step("<think>a</think><answer>1</answer>")
-            env.close()
+            with prepared(spelling, {}) as made:
+                env = gymnasium.make(spelling, **made.kwargs)
+                env.reset(seed=0)
+                env.step("<think>a</think><answer>1</answer>")
+                env.close()
 
 
 def test_no_time_limit_or_other_wrapper_changes_an_episode() -> None:

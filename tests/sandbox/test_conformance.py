@@ -8,6 +8,7 @@ import pytest
 
 from sandbox.conformance import LAWS, check_sandbox
 from sandbox.contract import ExecResult, Limits
+from sandbox.errors import Stalled
 
 
 class Fake:
@@ -70,3 +71,20 @@ def test_a_network_that_is_promised_cut_is_tried() -> None:
     open_network = ExecResult(status="ok", stdout="110\n")
     assert check_sandbox(Fake(open_network), {law: LAWS[law]})[0].held
     assert not check_sandbox(Fake(open_network, {"network": "cut"}), {law: LAWS[law]})[0].held
+
+
+def test_a_law_is_tried_again_while_the_machine_is_starved() -> None:
+    class Starved(Fake):
+        times = 2
+
+        def exec(self, *arguments: Any, **named: Any) -> ExecResult:
+            self.times -= 1
+            if self.times >= 0:
+                raise Stalled("the machine")
+            return self.result
+
+    law = "a program prints"
+    assert check_sandbox(Starved(GOOD), {law: LAWS[law]})[0].held
+    starved = Starved(GOOD)
+    starved.times = 99
+    assert "Stalled" in check_sandbox(starved, {law: LAWS[law]})[0].message

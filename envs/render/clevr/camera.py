@@ -49,7 +49,6 @@ class Light:
     """Light from far away, or from a lamp so large that its place does not matter. towards: unit vector to the lamp."""
 
     towards: Vector
-    strength: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +95,6 @@ def draw_view(width: int, height: int, rng: np.random.Generator) -> View:
     camera = look(width, height, near(PLACE, 0, CAMERA_JITTER), TARGET)
     return View(
         camera,
-        Light(unit(near(KEY, 3, LIGHT_JITTER)), 1.0),
-        Light(unit(near(FILL, 6, LIGHT_JITTER)), 0.35),
+        Light(unit(near(KEY, 3, LIGHT_JITTER))),
+        Light(unit(near(FILL, 6, LIGHT_JITTER))),
     )

@@ -4,13 +4,14 @@ A pixel is FINE x FINE samples. Every solid is intersected with the rays through
 nearest hit of a sample wins. Nothing is shaded here, so that a scene in which something is hidden is refused cheaply.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .boxes import box, window
+from .boxes import Box, box, window
 from .camera import Camera, Vector
 from .solids import Solid
 
@@ -19,6 +20,7 @@ SAMPLES = FINE * FINE
 
 # float32. The stubs of NumPy do not know that a number of Python leaves it so.
 Floats = NDArray[Any]
+Start = Sequence[float | Floats]  # x, y and z
 Window = tuple[int, int, int, int]  # left, top, right, bottom, in pixels
 
 
@@ -46,6 +48,22 @@ class Tracing:
             for column in range(FINE):
                 count += seen[row::FINE, column::FINE]
         return 2 * count >= SAMPLES
+
+    def box(self, number: int) -> Box | None:
+        """The smallest box that holds the samples that show the solid; None where it is not seen."""
+        around = self.windows[number]
+        if around is None:
+            return None
+        seen = self.ids[rows_and_columns(around)] == number
+        rows, columns = np.flatnonzero(seen.any(axis=1)), np.flatnonzero(seen.any(axis=0))
+        if not rows.size:
+            return None
+        return Box(
+            around[0] + int(columns[0]) / FINE,
+            around[1] + int(rows[0]) / FINE,
+            around[0] + (int(columns[-1]) + 1) / FINE,
+            around[1] + (int(rows[-1]) + 1) / FINE,
+        )
 
 
 def trace(camera: Camera, solids: tuple[Solid, ...]) -> Tracing:
@@ -105,7 +123,7 @@ def directions(camera: Camera, solid: Solid, around: Window) -> tuple[Floats, Fl
     return x, y, z
 
 
-def hit(shape: str, start: Vector | tuple[Floats, ...], way: tuple[Floats, ...]) -> Floats:
+def hit(shape: str, start: Start, way: tuple[Floats, ...]) -> Floats:
     """How many steps `way` from `start` lead to the surface of a solid in its own frame; infinite for a miss.
 
     `start` (three numbers, or arrays like `way`) must lie outside the solid.
@@ -113,7 +131,7 @@ def hit(shape: str, start: Vector | tuple[Floats, ...], way: tuple[Floats, ...])
     return {"sphere": _sphere, "cylinder": _cylinder, "cube": _cube}[shape](start, way)
 
 
-def _sphere(start: Vector | tuple[Floats, ...], way: tuple[Floats, ...]) -> Floats:
+def _sphere(start: Start, way: tuple[Floats, ...]) -> Floats:
     (ox, oy, oz), (dx, dy, dz) = start, way
     a = dx * dx + dy * dy + dz * dz
     b = ox * dx + oy * dy + oz * dz
@@ -124,7 +142,7 @@ def _sphere(start: Vector | tuple[Floats, ...], way: tuple[Floats, ...]) -> Floa
     return steps
 
 
-def _cylinder(start: Vector | tuple[Floats, ...], way: tuple[Floats, ...]) -> Floats:
+def _cylinder(start: Start, way: tuple[Floats, ...]) -> Floats:
     (ox, oy, oz), (dx, dy, dz) = start, way
     a = np.maximum(dx * dx + dy * dy, 1e-12)
     b = ox * dx + oy * dy
@@ -138,7 +156,7 @@ def _cylinder(start: Vector | tuple[Floats, ...], way: tuple[Floats, ...]) -> Fl
     return steps
 
 
-def _cube(start: Vector | tuple[Floats, ...], way: tuple[Floats, ...]) -> Floats:
+def _cube(start: Start, way: tuple[Floats, ...]) -> Floats:
     steps, leave = _between(start[0], way[0])
     for o, d in zip(start[1:], way[1:], strict=True):
         first, last = _between(o, d)

@@ -3,9 +3,8 @@
 import numpy as np
 import pytest
 
-from envs.coding.contents import KINDS, write
+from envs.coding.contents import KINDS, Author, write
 from envs.coding.tiny import DIGITS
-from envs.coding.contents import Author
 
 
 def cells(kind: str, seed: int) -> tuple[list[str], tuple[tuple[str, str], ...]]:

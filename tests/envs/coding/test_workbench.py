@@ -37,7 +37,11 @@ def test_what_it_prints_is_told(bench: Workbench) -> None:
         ("print('hello')", "no picture", f"It wrote no {OUT}.\nhello"),
         (f"open('{OUT}', 'wb').write(b'GIF89a' + bytes(99))", "no picture", "no known format"),
         (f"import os\nos.symlink('/etc/passwd', '{OUT}')", "no picture", "a symbolic link"),
-        (f"{READ}import numpy as np\ncv2.imwrite('{OUT}', np.zeros((2, 900), np.uint8))", "no picture", "sides must be"),
+        (
+            f"{READ}import numpy as np\ncv2.imwrite('{OUT}', np.zeros((2, 900), np.uint8))",
+            "no picture",
+            "sides must be",
+        ),
         ("x = bytearray(8 << 30)", "oom", "ran out of memory"),
         ("import os\nos.abort()", "signal", "SIGABRT"),
     ],
@@ -82,10 +86,23 @@ def test_a_sandbox_that_cannot_be_had_is_an_error_that_names_one_that_can(name: 
 
 @pytest.mark.parametrize(
     ("height", "width", "expected"),
-    [(10, 10, (10, 10)), (100, 50, (40, 20)), (50, 100, (20, 40)), (40, 40, (40, 40)), (41, 40, (40, 39)), (4, 4000, (1, 40))],
+    [
+        (10, 10, (10, 10)),
+        (100, 50, (40, 20)),
+        (50, 100, (20, 40)),
+        (40, 40, (40, 40)),
+        (41, 40, (40, 39)),
+        (4, 4000, (1, 40)),
+    ],
 )
 def test_a_picture_is_made_smaller_and_never_larger(height: int, width: int, expected: tuple[int, int]) -> None:
     assert fit(np.zeros((height, width, 3), dtype=np.uint8), 40, 40).shape[:2] == expected
+
+
+def test_a_picture_given_out_belongs_to_the_caller() -> None:
+    picture = np.zeros((4, 4, 3), dtype=np.uint8)
+    fit(picture, 8, 8)[:] = 1
+    assert picture.sum() == 0
 
 
 def test_pixels_of_a_smaller_picture_are_means() -> None:

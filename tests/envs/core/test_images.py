@@ -12,7 +12,7 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from PIL import Image
 
 from envs.core.errors import ImageError
-from envs.core.images import decode_image, encode_png, image_hash
+from envs.core.images import decode_image, encode_png, image_hash, smart_resize
 
 PICTURE = np.random.default_rng(0).integers(0, 256, size=(20, 30, 3), dtype=np.uint8)
 
@@ -110,3 +110,29 @@ def test_the_hash_sees_one_pixel_and_the_shape() -> None:
     changed[3, 4, 1] ^= 1
     assert len({image_hash(PICTURE), image_hash(changed), image_hash(PICTURE.reshape(30, 20, 3))}) == 3
     assert image_hash(PICTURE) == image_hash(np.asfortranarray(PICTURE))
+
+
+@pytest.mark.parametrize(
+    ("size", "resized"),
+    [
+        ((224, 224), (224, 224)),
+        # Rounded each by itself: 22.86 and 17.14 units of 28.
+        ((640, 480), (644, 476)),
+        # Half a unit goes to the even number: 1.5 -> 2 and 2.5 -> 2.
+        ((42, 70), (56, 56)),
+        # 28 x 28 is too small: scaled by sqrt(3136 / 400) = 2.8 to 56 x 56.
+        ((20, 20), (56, 56)),
+        # 100 x 1: scaled by sqrt(3136 / 100) = 5.6 to 560 x 5.6, each rounded up.
+        ((100, 1), (560, 28)),
+        # 5600 x 4200 is too large: divided by sqrt(23520000 / 1003520) = 4.841, 41.3 and 30.98 units, rounded down.
+        ((5600, 4200), (1148, 840)),
+    ],
+)
+def test_smart_resize_by_hand(size: tuple[int, int], resized: tuple[int, int]) -> None:
+    assert smart_resize(*size, factor=28, min_pixels=3136, max_pixels=1003520) == resized
+
+
+@pytest.mark.parametrize("size", [(1, 201), (201, 1), (0, 5), (5, -1)])
+def test_smart_resize_refuses_what_the_processors_refuse(size: tuple[int, int]) -> None:
+    with pytest.raises(ImageError, match="cannot be resized for the model"):
+        smart_resize(*size, factor=28, min_pixels=3136, max_pixels=1003520)

@@ -137,10 +137,10 @@ def test_code_in_an_answer_is_not_run(tmp_path: object) -> None:
     "text", [*GARBAGE.values(), "9" * 513, "5" + " " * 600 + "x", "(" * 500, "{" * 250 + "}" * 250]
 )
 def test_garbage_is_wrong_at_once(text: str) -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     assert same_value(text, "4") == 0.0 or text.strip() == "4"
     assert boxed(text) is None
-    assert time.perf_counter() - start < 2.0
+    assert time.process_time() - start < 2.0
 
 
 PIECES = [*"0123456789.,+-*/^_=!(){}[]\\ %°πx√²", "\\frac", "\\sqrt", "\\pi", "\\text{", "\\boxed{", " cm"]
@@ -181,10 +181,10 @@ def test_the_last_complete_box_is_read(text: str, held: str | None) -> None:
 
 
 def test_a_megabyte_of_boxes_takes_no_time() -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     assert boxed("\\boxed{" * 140_000) is None
     assert boxed("\\boxed{5}" * 100_000 + "}" * 10_000) == "5"
-    assert time.perf_counter() - start < 5.0
+    assert time.process_time() - start < 5.0
 
 
 def test_the_same_pair_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -87,7 +87,11 @@ def test_pixels_and_questions_are_those_always_given() -> None:
     assert given == RECORDED
 
 
-RECORDED: dict[str, tuple[str, str]] = {}
+RECORDED: dict[str, tuple[str, str]] = {
+    "tiny": ("4c3fa552bdd2", "Angle x?"),
+    "medium": ("024b16c679e0", "Z is the center. Find angle WZX."),
+    "chalk": ("9e0a8ce3c0da", "EL is parallel to QV. Find angle EXQ."),
+}
 
 
 # The balance.

@@ -91,7 +91,10 @@ BY_SYMPY: dict[str, Callable[..., Number]] = {
     "tangent_length": lambda r, d: solve(lambda x: x**2 - (d - r) * (d + r)),  # the power of a point
     "crossing_chords": lambda a, b, c: solve(
         lambda x: sp.Matrix(
-            [[u * u + v * v, u, v, 1] for u, v in ((-a, 0), (b, 0), (c * 3 / sp.S(5), c * 4 / sp.S(5)), (-x * 3 / 5, -x * 4 / 5))]
+            [
+                [u * u + v * v, u, v, 1]
+                for u, v in ((-a, 0), (b, 0), (c * 3 / sp.S(5), c * 4 / sp.S(5)), (-x * 3 / 5, -x * 4 / 5))
+            ]
         ).det()
     ),
     "chord": lambda r, d: 2 * solve(lambda x: x**2 + d**2 - r**2),
@@ -115,10 +118,14 @@ BY_SYMPY: dict[str, Callable[..., Number]] = {
     "similar_sides": lambda a, b, c: solve(lambda x: sp.Rational(b, a) - x / c),
     "side_splitter": lambda a, b, c: solve(lambda x: -a * (c + x) + c * (a + b)),  # DE x BC = 0
     "area_ratio": lambda a, b, s: area((0, 0), (b, 0), (0, sp.Rational(2 * s * b, a * a))),
-    "similar_perimeter": lambda a, b, c, d: sp.Triangle(sss=(a, b, c)).scale(sp.Rational(d, a), sp.Rational(d, a)).perimeter,
+    "similar_perimeter": lambda a, b, c, d: (
+        sp.Triangle(sss=(a, b, c)).scale(sp.Rational(d, a), sp.Rational(d, a)).perimeter
+    ),
     "l_shape_area": lambda w, h, u, v: area((0, 0), (w, 0), (w, h - v), (w - u, h - v), (w - u, h), (0, h)),
     "l_shape_perimeter": lambda w, h, u, v: around((0, 0), (w, 0), (w, h - v), (w - u, h - v), (w - u, h), (0, h)),
-    "frame_area": lambda w, h, u, v: area((0, 0), (w, 0), (w, h), (0, h)) - area((1, 1), (1 + u, 1), (1 + u, 1 + v), (1, 1 + v)),
+    "frame_area": lambda w, h, u, v: (
+        area((0, 0), (w, 0), (w, h), (0, h)) - area((1, 1), (1 + u, 1), (1 + u, 1 + v), (1, 1 + v))
+    ),
     "triangle_in_rectangle": lambda w, h: area((0, 0), (w, 0), (1, h)),
     "ring_area": lambda r, s: sp.integrate(2 * sp.pi * t, (t, s, r)),
     "quarter_circle": lambda r: sp.integrate(sp.sqrt(r**2 - t**2), (t, 0, r)),

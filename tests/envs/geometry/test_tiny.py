@@ -85,7 +85,7 @@ def test_reading_lists_the_numbers_row_by_row() -> None:
         assert sketch is not None
         drawing = draw_cells(sketch, COLUMNS, ROWS, CELL)
         assert drawing is not None
-        order = sorted(range(len(sketch.labels)), key=lambda k: drawing.cells[k][::-1])  # noqa: B023
+        order = sorted(range(len(sketch.labels)), key=lambda k: drawing.cells[k][::-1])
         numbers = [sketch.labels[k][0] for k in order if sketch.labels[k][0] != "x"]
         assert env.solve() == [f"<think>all</think><answer>{', '.join(numbers)}</answer>"]
 

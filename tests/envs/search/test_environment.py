@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 
 pytest.importorskip("tantivy")
 
+import itertools
+
 import envs.search.tool as tool_module
 from envs.core.conformance import check_env
 from envs.core.errors import ArgumentError, MissingExtraError
@@ -46,8 +48,7 @@ def drawn() -> list[tuple[Search, Any]]:
     for kwargs, many in ((SMALL | {"hops": (1, 3), "world_seed": 5}, 300), (TINY, 100)):
         for split in SPLITS:
             env = Search(**kwargs, split=split)
-            for seed in range(many // 3):
-                found.append((env, env.draw(None, seed).world))  # without the picture
+            found += [(env, env.draw(None, seed).world) for seed in range(many // 3)]  # without the picture
     return found
 
 
@@ -272,10 +273,10 @@ def test_a_chart_has_the_longest_or_shortest_bar_at_the_entity() -> None:
     env = Search(**SMALL, pictures=["chart"])
     for seed in range(40):
         stage = env.draw(None, seed).world.stage
-        lengths = {name: length for name, length in stage.drawn[0]}
+        lengths = dict(stage.drawn[0])
         assert stage.entity.name == (max if stage.bar == "longest" else min)(lengths, key=lambda name: lengths[name])
         ordered = sorted(lengths.values())
-        assert all(b - a >= 8 for a, b in zip(ordered, ordered[1:], strict=False))
+        assert all(b - a >= 8 for a, b in itertools.pairwise(ordered))
         assert stage.names == tuple(sorted(lengths, key=lambda name: -lengths[name]))
 
 
@@ -327,7 +328,14 @@ def test_pictures_and_questions_are_those_always_given() -> None:
     assert given == RECORDED
 
 
-RECORDED: dict[str, tuple[str, str]] = {}
+RECORDED = {
+    "emblem": ("94a8b049", "In which year was the town where the team whose badge is shown plays founded?"),
+    "chart": ("a1862956", "In which year was the town where the museum with the shortest bar stands founded?"),
+    "map": ("55c0807c", "At which mountain does the river that flows through the town marked on the map rise?"),
+    "text": ("282ff37a", "Which river flows through the town where the team named on the ticket plays?"),
+    "scene": ("be6d2b4b", "How many people live in the home port of the ship shown?"),
+    "tiny": ("d6042622", "twin place?"),
+}
 
 
 # The tool.

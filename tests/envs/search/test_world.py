@@ -1,5 +1,6 @@
 """The procedural world: names, looks, facts, passages, and who is asked about in which split."""
 
+import itertools
 from collections import Counter
 
 import numpy as np
@@ -105,9 +106,7 @@ def test_the_state_of_an_entity_names_its_split(world: World) -> None:
 
 
 def test_a_question_of_three_hops_reads_from_the_picture_to_the_answer() -> None:
-    (path,) = [
-        p for p in paths("company", 3) if [r.name for r in p] == ["founder", "birthplace", "mayor"]
-    ]
+    (path,) = [p for p in paths("company", 3) if [r.name for r in p] == ["founder", "birthplace", "mayor"]]
     assert question(SHOWN["emblem"]["company"], path) == (
         "Who is the mayor of the town where the founder of the company whose logo is shown was born?"
     )
@@ -118,7 +117,7 @@ def test_no_way_goes_on_from_a_kind_twice() -> None:
         for hops in (1, 2, 3):
             for path in paths(kind, hops):
                 assert len(path) == hops and path[0].kind == kind
-                assert all(a.target == b.kind for a, b in zip(path, path[1:], strict=False))
+                assert all(a.target == b.kind for a, b in itertools.pairwise(path))
                 assert len({r.kind for r in path}) == hops
 
 
