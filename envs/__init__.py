@@ -15,7 +15,6 @@ from typing import Any, NamedTuple
 
 from gymnasium.envs.registration import register, registry
 
-
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from .contract import MIB, STATUSES, ExecResult, Limits, Sandbox
-from .errors import RequestError
+from .errors import RequestError, Stalled
 
 STARVED_TRIES = 8
 

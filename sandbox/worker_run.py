@@ -171,9 +171,7 @@ def _watch(
         while True:
             now = time.monotonic()
             running = seen.report.startswith(STARTED)
-            # A worker that was not woken in time gives the time back: the program may have slept as little as itself.
-            deadline = begun + (wall + min(late, wall) if running else SETUP_SECONDS + late)
-            wait = max(0.0, min(TICK, deadline - now))
+            wait = max(0.0, min(TICK, _deadline(begun, wall if running else SETUP_SECONDS, late) - now))
             events = dict(poll.poll(wait * 1000))
             overslept = time.monotonic() - now - wait
             late += overslept if overslept > STALL else 0.0
@@ -194,7 +192,7 @@ def _watch(
             if stdout.flooded or stderr.flooded:
                 seen.verdict = "output_limit"
                 break
-            if time.monotonic() >= deadline:
+            if time.monotonic() >= _deadline(begun, wall if running else SETUP_SECONDS, late):
                 seen.verdict = "timeout" if running else "setup"
                 if late > wall:
                     seen.verdict, seen.detail = "stalled", f"the worker itself was not woken for {late:.1f} s"
@@ -210,6 +208,12 @@ def _watch(
     if evidence is not None and (fault := blame(wall, seen.cpu, evidence)):
         seen.verdict, seen.detail = "stalled", fault
     return seen, quiet
+
+
+def _deadline(begun: float, seconds: float, late: float) -> float:
+    """A worker that was not woken in time gives the time back, up to as much again: it cannot know whether the program
+    was stopped with it."""
+    return begun + seconds + min(late, seconds)
 
 
 def _has_started(report: bytes) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from itertools import repeat
 from pathlib import Path
 from typing import Any
@@ -162,8 +162,10 @@ def percent(score: Mapping[str, float] | None) -> str:
 
 def show(results: Mapping[str, Mapping[str, Any]]) -> None:
     """Print the figures in percent."""
-    table = Table("id", "episodes", "metric", *ROWS)
+    table = Table("id", "metric", "who", "percent")
     for env_id, found in results.items():
-        cells: Sequence[str] = [percent(found["scores"][name]) for name in ROWS]
-        table.add_row(escape(env_id), str(found["episodes"]), found["metric"], *cells)
+        heads = [(escape(env_id), found["metric"]), ("", f"{found['episodes']} tasks")]
+        for k, name in enumerate(ROWS):
+            table.add_row(*(heads[k] if k < 2 else ("", "")), name, percent(found["scores"][name]))
+        table.add_section()
     out.print(table)

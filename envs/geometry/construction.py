@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from ..render.diagram import Arc, Diagram, Label, Mark
+from ..render.diagram_fit import Fitted
 from .directions import direction
 from .family import Case, Family
 
@@ -38,6 +39,16 @@ def construct(
         labels += [Label(letter, "point", (name,)) for name, letter in letters.items()]
     diagram = replace(figure.diagram, labels=tuple(labels), marks=tuple(marks))
     return _turned(diagram, degrees, mirrored=bool(luck[2] % 2)), wording.format(**letters)
+
+
+def outline(diagram: Diagram, fitted: Fitted) -> bytes:
+    """What can be seen of a diagram, whatever its points are called and in which order its parts are drawn."""
+    at = fitted.at
+    lines = sorted(sorted((at[a], at[b])) for a, b in (*diagram.segments, *diagram.dashed))
+    circles = sorted((at[c.center], fitted.length(c.radius)) for c in diagram.circles)
+    arcs = sorted((at[a.center], *sorted((at[a.start], at[a.end]))) for a in diagram.arcs)
+    labels = sorted((label.text, *sorted(at[name] for name in label.names)) for label in diagram.labels)
+    return repr((lines, circles, arcs, labels)).encode()
 
 
 def _letters(kind: int, start: int, count: int, rng: np.random.Generator) -> list[str]:

@@ -20,7 +20,7 @@ from ..render.diagram import STYLES, Diagram, paint
 from ..render.diagram_cells import Sketch, draw_cells
 from ..render.diagram_fit import fit
 from . import tiny
-from .construction import construct
+from .construction import construct, outline
 from .families import FAMILIES, HELD_OUT, by_answer
 from .family import Case, Limits
 from .values import Value, says
@@ -222,11 +222,12 @@ class Geometry(Environment[GeometryWorld]):
         return None if made is None else GeometryWorld(plan, case, made[1], made[0], None)
 
     def state(self, world: GeometryWorld) -> bytes:
-        # The picture alone, not the question: no picture may be in two splits, whatever is asked about it.
+        # The picture alone, not the question: no picture may be in two splits, whatever is asked about it. Two worlds
+        # may look the same, say a square and its mirror image; then they must have the same state.
         if world.diagram is None:
-            return repr(world.sketch).encode()
-        at = fit(world.diagram, (self.width, self.height)).at
-        return repr((sorted(at.items()), world.diagram.labels, world.diagram.segments)).encode()
+            shown = self._show(world)
+            return shown.pixels.tobytes() if shown.clean else repr(world.sketch).encode()
+        return outline(world.diagram, fit(world.diagram, (self.width, self.height)))
 
     def admit(self, world: GeometryWorld) -> bool:
         return self._show(world).clean
@@ -268,7 +269,7 @@ class Geometry(Environment[GeometryWorld]):
 
     def _readings(self, world: GeometryWorld) -> Sequence[str]:
         """What the read task expects, position by position."""
-        return self._show(world).cells if self.style == "tiny" else self._numbers(world)
+        return self._show(world).cells if self.style == "tiny" else self._numbers(world) or ["none"]
 
     def _numbers(self, world: GeometryWorld) -> list[str]:
         """The printed numbers in reading order."""

@@ -95,7 +95,10 @@ HELD_OUT: tuple[str, ...] = (
 
 @lru_cache(maxsize=1024)
 def by_answer(name: str, limits: Limits) -> dict[Value, tuple[Case, ...]]:
-    """Every answer that a family can have within the limits, and the given numbers that lead to it. Do not change it."""
+    """Every answer that a family can have within the limits, and the given numbers that lead to it.
+
+    The dictionary is shared; treat it as read-only.
+    """
     family = FAMILIES[name]
     found: dict[Value, list[Case]] = {}
     for case in family.cases(limits):

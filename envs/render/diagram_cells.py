@@ -72,7 +72,7 @@ def draw_cells(sketch: Sketch, columns: int, rows: int, cell: int = 14) -> CellD
 
 @lru_cache(maxsize=256)
 def glyph_cell(character: str, cell: int) -> Cover:
-    """int16 (cell, cell), 0..255, read-only: one character in the middle of its cell, a rim of a pixel left free."""
+    """int16 (cell, cell), 0..255, read-only: one character in the middle of its cell."""
     room = np.zeros((cell, cell), dtype=np.int16)
     mask = text_mask(character, cell * 10 // 14, weight=cell)
     h, w = min(mask.shape[0], cell), min(mask.shape[1], cell)

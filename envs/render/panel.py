@@ -58,18 +58,18 @@ class Panel:
         self.mask(x - radius, y - radius, centred(radius, lambda u, v, r: u * u + v * v <= r * r), colour)
 
     def line(self, start: Point, end: Point, thickness: int, colour: Colour) -> None:
-        """A straight line with round ends."""
+        """A straight line with round ends, `thickness` wide."""
         left, top = min(start[0], end[0]) - thickness, min(start[1], end[1]) - thickness
         right, bottom = max(start[0], end[0]) + thickness, max(start[1], end[1]) + thickness
         x = 2 * np.arange(left, right, dtype=np.int64)[None, :] + 1
         y = 2 * np.arange(top, bottom, dtype=np.int64)[:, None] + 1
         du, dv = 2 * (end[0] - start[0]), 2 * (end[1] - start[1])
         pu, pv = x - 2 * start[0], y - 2 * start[1]
-        square = max(du * du + dv * dv, 1)
-        along = np.clip(pu * du + pv * dv, 0, square)
-        # Distance to the nearest point of the line, times `square`: whole numbers throughout.
-        across = (pu * square - along * du) ** 2 + (pv * square - along * dv) ** 2
-        self.mask(left, top, across <= (thickness * square) ** 2, colour)
+        square, dot, cross = du * du + dv * dv, pu * du + pv * dv, pu * dv - pv * du
+        beside = (dot >= 0) & (dot <= square) & (cross * cross <= thickness * thickness * square)
+        at_start = pu * pu + pv * pv <= thickness * thickness
+        at_end = (pu - du) ** 2 + (pv - dv) ** 2 <= thickness * thickness
+        self.mask(left, top, beside | at_start | at_end, colour)
 
     def text(self, x: int, y: int, text: str, height: int, colour: Colour = INK) -> None:
         """Letters centred at (x, y), their capitals `height` high; all three in pixels."""

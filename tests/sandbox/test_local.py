@@ -22,7 +22,7 @@ from sandbox.local_worker import bubblewrap_works
 
 @pytest.fixture(scope="module")
 def sandbox() -> Iterator[LocalSandbox]:
-    with LocalSandbox(lanes=2) as opened:
+    with LocalSandbox(bubblewrap=False, lanes=2) as opened:
         yield opened
 
 
@@ -45,7 +45,7 @@ def test_it_keeps_the_laws_in_bubblewrap(wrapped: LocalSandbox, law: str) -> Non
 
 @pytest.fixture(scope="module")
 def wrapped() -> Iterator[LocalSandbox]:
-    with LocalSandbox(lanes=2, bubblewrap=True) as opened:
+    with LocalSandbox(bubblewrap=True, lanes=2) as opened:
         yield opened
 
 
@@ -92,7 +92,8 @@ def test_the_processes_of_a_program_are_counted(sandbox: LocalSandbox) -> None:
 def test_what_does_not_hold_is_said_once_in_a_process_and_can_be_recorded() -> None:
     code = (
         "from sandbox.local import LocalSandbox\n"
-        "for _ in range(2):\n  with LocalSandbox(lanes=1, network='host') as s: print(s.isolation()['network'])\n"
+        "for _ in range(2):\n"
+        "  with LocalSandbox(bubblewrap=False, lanes=1, network='host') as s: print(s.isolation()['network'])\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == 2 * "NOT cut: asked for by name\n"
@@ -133,7 +134,7 @@ def running(sandbox: LocalSandbox, code: str, wall: float = 60.0) -> tuple[threa
 
 
 def test_a_worker_that_is_killed_loses_its_program_and_is_replaced() -> None:
-    with LocalSandbox(lanes=1) as sandbox:
+    with LocalSandbox(bubblewrap=False, lanes=1) as sandbox:
         thread, out, worker = running(sandbox, "import time\ntime.sleep(60)")
         os.kill(worker, signal.SIGKILL)
         thread.join()
@@ -143,7 +144,7 @@ def test_a_worker_that_is_killed_loses_its_program_and_is_replaced() -> None:
 
 
 def test_an_idle_worker_that_was_killed_is_replaced_without_a_word() -> None:
-    with LocalSandbox(lanes=1) as sandbox:
+    with LocalSandbox(bubblewrap=False, lanes=1) as sandbox:
         sandbox.exec("", {}, LIMITS)
         process = sandbox._idle[-1]._process
         os.killpg(process.pid, signal.SIGKILL)
@@ -153,7 +154,7 @@ def test_an_idle_worker_that_was_killed_is_replaced_without_a_word() -> None:
 
 
 def test_a_starved_program_is_the_machines_fault() -> None:
-    with LocalSandbox(lanes=1) as sandbox:
+    with LocalSandbox(bubblewrap=False, lanes=1) as sandbox:
         sandbox.exec("", {}, LIMITS)
         worker = worker_of(sandbox._idle[-1]._process.pid)
         cpu = min(os.sched_getaffinity(0))
@@ -179,7 +180,7 @@ def test_a_starved_program_is_the_machines_fault() -> None:
 
 
 def test_a_program_that_lowers_its_own_priority_is_to_blame() -> None:
-    with LocalSandbox(lanes=1) as sandbox:
+    with LocalSandbox(bubblewrap=False, lanes=1) as sandbox:
         cpu = min(os.sched_getaffinity(0))
         code = (
             f"import os\nos.sched_setaffinity(0, {{{cpu}}})\n"
@@ -194,18 +195,25 @@ def test_a_program_that_lowers_its_own_priority_is_to_blame() -> None:
 
 
 def test_a_worker_that_was_stopped_gives_the_time_back() -> None:
-    with LocalSandbox(lanes=1) as sandbox:
-        code = "import os, time\nopen('up', 'w')\ntime.sleep(0.6)\nprint('through')"
-        thread, out, worker = running(sandbox, code, wall=0.9)
+    with LocalSandbox(bubblewrap=False, lanes=1) as sandbox:
+        thread, out, worker = running(sandbox, "import time\ntime.sleep(3)", wall=2.0)
         os.kill(worker, signal.SIGSTOP)
-        time.sleep(1.2)
+        time.sleep(2.4)  # the time is over when it wakes, and the program has not ended
         os.kill(worker, signal.SIGCONT)
         thread.join()
         assert getattr(out[0], "status", out[0]) == "ok"
 
 
+def test_what_a_program_leaves_running_is_killed_and_its_worker_goes_on() -> None:
+    with LocalSandbox(bubblewrap=False, lanes=1) as sandbox:
+        law = "nothing that it started lives on"
+        (finding,) = check_sandbox(sandbox, {law: LAWS[law]})
+        assert finding.message == ""
+        assert sandbox.stats()["started"] == 1
+
+
 def test_a_caller_waits_for_a_lane_and_is_told_how_long() -> None:
-    with LocalSandbox(lanes=1) as sandbox:
+    with LocalSandbox(bubblewrap=False, lanes=1) as sandbox:
         thread, out, _ = running(sandbox, "import time\ntime.sleep(0.6)")
         result = sandbox.exec("print(1)", {}, LIMITS)
         thread.join()
@@ -213,7 +221,7 @@ def test_a_caller_waits_for_a_lane_and_is_told_how_long() -> None:
 
 
 def test_a_caller_does_not_wait_for_ever() -> None:
-    with LocalSandbox(lanes=1, queue_seconds=0.2) as sandbox:
+    with LocalSandbox(bubblewrap=False, lanes=1, queue_seconds=0.2) as sandbox:
         thread, out, _ = running(sandbox, "import time\ntime.sleep(1)")
         with pytest.raises(QueueTimeout, match="none of 1 lanes") as caught:
             sandbox.exec("print(1)", {}, LIMITS)
@@ -239,7 +247,7 @@ def test_a_killed_trainer_leaves_no_process_and_no_folder(tmp_path: Path) -> Non
         import sys, threading, time
         from sandbox.conformance import LIMITS
         from sandbox.local import LocalSandbox
-        sandbox = LocalSandbox(lanes=2)
+        sandbox = LocalSandbox(bubblewrap=False, lanes=2)
         sandbox.exec("", {}, LIMITS)
         code = "import os, time\\nos.fork() or os.setsid()\\ntime.sleep(60)"
         threading.Thread(target=lambda: sandbox.exec(code, {}, LIMITS)).start()
@@ -270,7 +278,7 @@ def test_a_killed_trainer_leaves_no_process_and_no_folder(tmp_path: Path) -> Non
 
 def test_closing_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    sandbox = LocalSandbox(lanes=1)
+    sandbox = LocalSandbox(bubblewrap=False, lanes=1)
     sandbox.exec("open('a', 'w').write('x')", {}, LIMITS)
     process = sandbox._idle[-1]._process
     sandbox.close()
@@ -309,7 +317,7 @@ def test_a_thousand_files_and_deep_folders_are_wiped(sandbox: LocalSandbox) -> N
 
 def test_the_trainers_environment_is_not_inherited(sandbox: LocalSandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SECRET", "s3cr3t")
-    with LocalSandbox(lanes=1) as own:
+    with LocalSandbox(bubblewrap=False, lanes=1) as own:
         code = "import os\nprint([open(f'/proc/{p}/environ').read() for p in ('self', os.getppid())])"
         assert "s3cr3t" not in own.exec(code, {}, LIMITS).stdout
 

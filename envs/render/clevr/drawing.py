@@ -7,6 +7,7 @@ numbers of a picture.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import sqrt
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,20 +26,22 @@ def picture(view: View, solids: Sequence[Solid], tracing: Tracing) -> NDArray[np
     """uint8 (height, width, 3): the scene that `trace(view.camera, solids)` traced."""
     ground = _ground(view, solids)
     points = _points(view.camera, solids, tracing.ids, tracing.depth)
-    colours = solid_light(view, points.samples, ground)
+    root = np.sqrt(ground)
+    bare = ground.ravel()[points.pixels] * points.bare
     shown = np.empty((*ground.shape, 3), dtype=np.uint8)
-    for k, colour in enumerate(colours):
-        light = ground * GROUND_TINT[k]
-        flat = light.ravel()
-        flat[points.inner_pixel] = colour[points.inner]
-        light *= points.bare
+    for k, colour in enumerate(solid_light(view, points.samples, ground)):
+        shown[:, :, k] = root * (254.999 * sqrt(GROUND_TINT[k])) + 0.5
+        flat = shown.reshape(-1, 3)[:, k]
+        flat[points.inner_pixel] = _numbers(colour[points.inner])
         # Added one after the other, in the order of the samples.
-        np.add.at(flat, points.edge_pixel, colour[points.edge] * (1.0 / SAMPLES))
-        np.sqrt(light, out=light)
-        light *= 254.999  # a mean of ones may exceed 1 by its last digit
-        light += 0.5
-        shown[:, :, k] = light
+        sums = np.bincount(points.place, weights=colour[points.edge], minlength=points.pixels.size) * (1.0 / SAMPLES)
+        flat[points.pixels] = _numbers(sums.astype(np.float32) + bare * GROUND_TINT[k])
     return shown
+
+
+def _numbers(light: Floats) -> NDArray[np.uint8]:
+    """What a picture stores; a mean of ones may exceed 1 by its last digit."""
+    return (np.sqrt(light) * 254.999 + 0.5).astype(np.uint8)
 
 
 @dataclass(frozen=True)
@@ -46,26 +49,28 @@ class _Points:
     """Where the light of solids is computed.
 
     A pixel that shows one solid only is computed once, at its middle; any other one at each sample that shows a solid.
-    inner, edge: which samples are of the one and of the other kind; inner_pixel, edge_pixel: the pixels they belong to.
-    bare: float32 (height, width), by how much to multiply what is there before edges are added: the share of ground.
+    inner, edge: which samples are of the one and of the other kind. inner_pixel: the pixel of each inner one. pixels:
+    those that edge samples belong to; place: where in `pixels` each has its own; bare: the share of the ground in them.
     """
 
     samples: Samples
     inner: NDArray[np.int64]
     inner_pixel: NDArray[np.int64]
     edge: NDArray[np.int64]
-    edge_pixel: NDArray[np.int64]
+    pixels: NDArray[np.int64]
+    place: NDArray[np.int64]
     bare: Floats
 
 
 def _points(camera: Camera, solids: Sequence[Solid], ids: NDArray[np.int8], depth: Floats) -> _Points:
     wide = FINE * camera.width
     first, single = ids[0::FINE, 0::FINE], ids >= 0
-    # The edges of metal cubes flash: one point a pixel is not enough.
-    smooth = [not (solid.shape == "cube" and solid.material == "metal") for solid in solids]
-    whole = np.array([*smooth, False])[first]  # the ground's number, -1, is the last entry
+    whole = first >= 0
     for a, b in OTHERS:
         whole &= ids[a::FINE, b::FINE] == first
+    for number, solid in enumerate(solids):
+        if solid.shape == "cube" and solid.material == "metal":  # its edges flash: one point a pixel is not enough
+            whole &= first != number
     several = ~whole
     covered = np.zeros(first.shape, dtype=np.uint8)
     for a, b in ((0, 0), *OTHERS):
@@ -95,11 +100,12 @@ def _points(camera: Camera, solids: Sequence[Solid], ids: NDArray[np.int8], dept
         np.concatenate([mean, flat[edge]])[order],
         groups,
     )
-    place = np.empty(order.size, dtype=np.int64)
-    place[order] = np.arange(order.size)  # where each sample went
-    bare = (SAMPLES - covered) * np.float32(1.0 / SAMPLES)
-    edge_pixel = edge_row // FINE * camera.width + edge_column // FINE
-    return _Points(samples, place[: inner.size], inner, place[inner.size :], edge_pixel, bare)
+    went = np.empty(order.size, dtype=np.int64)
+    went[order] = np.arange(order.size)
+    pixels = np.flatnonzero(covered)
+    bare = (SAMPLES - covered.ravel()[pixels]) * np.float32(1.0 / SAMPLES)
+    place = np.searchsorted(pixels, edge_row // FINE * camera.width + edge_column // FINE)
+    return _Points(samples, went[: inner.size], inner, went[inner.size :], pixels, place, bare)
 
 
 def _ground(view: View, solids: Sequence[Solid]) -> Floats:

@@ -6,7 +6,7 @@ import numpy as np
 
 from .camera import Camera, Light, View
 from .solids import PAINTS, Solid
-from .tracing import Floats, hit
+from .tracing import FAR, Floats, hit
 
 ROOM = 0.07  # light from straight above
 HORIZON = 0.22  # and how much more comes from the horizon
@@ -26,7 +26,7 @@ def mirrored(
     light = _floor_and_room(view.camera, point, way, ground)
     lamps = 0.9 * _lamp(way, view.key, 0.90, 0.05) + 0.5 * _lamp(way, view.fill, 0.95, 0.03)
     colours = [light, light.copy(), light.copy()]
-    nearest = np.full(light.shape, np.inf, dtype=np.float32)
+    nearest = np.full(light.shape, FAR, dtype=np.float32)
     for solid, own in groups:
         seen = _may_meet(solid, point, way)
         seen[own] = False
@@ -64,7 +64,7 @@ def _may_meet(solid: Solid, point: Triple, way: Triple) -> np.ndarray[tuple[int]
 def _lamp(way: Triple, light: Light, rim: float, width: float) -> Floats:
     """The image of a large lamp: 0 outside, 1 inside, with a soft rim."""
     a, b, c = light.towards
-    share = np.minimum(np.maximum((way[0] * a + way[1] * b + way[2] * c - rim) / width, 0.0), 1.0)
+    share = np.clip((way[0] * a + way[1] * b + way[2] * c - rim) / width, 0.0, 1.0)
     return share * share * (3.0 - 2.0 * share)
 
 
@@ -76,10 +76,10 @@ def _floor_and_room(camera: Camera, point: Triple, way: Triple, ground: Floats) 
     )
     # The ground beside the picture and behind the camera is taken to look like the picture's rim.
     scale = camera.focal / np.maximum(depth, 0.5)
-    column = np.minimum(np.maximum(right * scale + camera.width / 2, 0.0), camera.width - 1.0)
-    row = np.minimum(np.maximum(lower * scale + camera.height / 2, 0.0), camera.height - 1.0)
+    column = np.clip(right * scale + camera.width / 2, 0.0, camera.width - 1.0)
+    row = np.clip(lower * scale + camera.height / 2, 0.0, camera.height - 1.0)
     floor = ground[row.astype(np.int32), column.astype(np.int32)]
     up = 1.0 - np.maximum(way[2], 0.0)
     room = ROOM + HORIZON * (up * up)
-    share = np.minimum(np.maximum(0.5 - 8.0 * way[2], 0.0), 1.0)
+    share = np.clip(0.5 - 8.0 * way[2], 0.0, 1.0)
     return floor * share + room * (1.0 - share)

@@ -139,4 +139,5 @@ def _normals(samples: Samples, point: Triple) -> Triple:
 
 def _beyond(a: Floats) -> Floats:
     """How far a coordinate lies outside the flat part of a face, with its sign."""
-    return a - np.minimum(np.maximum(a, BEVEL - 1.0), 1.0 - BEVEL)
+    beyond: Floats = a - np.clip(a, BEVEL - 1.0, 1.0 - BEVEL)
+    return beyond

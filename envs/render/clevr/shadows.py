@@ -23,7 +23,7 @@ def blocked(solid: Solid, light: Light, x: Floats, y: Floats, z: Heights) -> Flo
     """In [0, 1]: the share of a light that `solid` keeps from points (x, y, z) outside it."""
     sweep = {"sphere": _sphere, "cylinder": _cylinder, "cube": _cube}[solid.shape]
     distance, way = sweep(solid, light, x - solid.x, y - solid.y, z)
-    share = np.minimum(np.maximum(0.5 - distance / (SHARP + SOFT * way), 0.0), 1.0)
+    share = np.clip(0.5 - distance / (SHARP + SOFT * way), 0.0, 1.0)
     return share * share * (3.0 - 2.0 * share)
 
 

@@ -13,12 +13,12 @@ TINY = {"layout": "grid", "cells": 2, "cell_px": 14, "objects": [2, 4]}
 
 
 def test_the_expert_is_right_and_guesses_are_as_good_as_chance() -> None:
-    found = baselines.measure("RLLaVA/Counting-v0", TINY, 200)
-    assert (found["split"], found["episodes"], found["metric"]) == ("test", 200, "accuracy")
+    found = baselines.measure("RLLaVA/Counting-v0", TINY, 100)
+    assert (found["split"], found["episodes"], found["metric"]) == ("test", 100, "accuracy")
     assert found["scores"]["oracle"] == {"value": 1.0, "low": 1.0, "high": 1.0, "reward": 1.0}
     for name in ("constant", "random", "blind"):
-        # Answers 0, 1 and 2 are equally frequent: a third, with a standard error of 0.033.
-        assert found["scores"][name]["value"] == pytest.approx(1 / 3, abs=0.12)
+        # Answers 0, 1 and 2 are equally frequent: a third, with a standard error of 0.047.
+        assert found["scores"][name]["value"] == pytest.approx(1 / 3, abs=0.16)
         assert found["scores"][name]["low"] <= found["scores"][name]["value"] <= found["scores"][name]["high"]
 
 
@@ -48,7 +48,8 @@ def test_figures_are_printed_and_written_beside_others(
     assert list(written) == ["RLLaVA/Counting-v0", "RLLaVA/Other-v0"]
     assert written["RLLaVA/Counting-v0"]["kwargs"] == printed["kwargs"] == TINY
     assert main([*arguments[:-2]]) == 0
-    assert "100.0 (100.0 to 100.0)" in capsys.readouterr().out
+    told = " ".join(capsys.readouterr().out.split())
+    assert "oracle" in told and "100.0 (100.0 to" in told
 
 
 def test_a_local_folder_is_written_without_its_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

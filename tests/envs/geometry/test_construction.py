@@ -4,8 +4,10 @@ from math import dist
 
 import numpy as np
 
-from envs.geometry.construction import LETTERS, construct
+from envs.geometry.construction import LETTERS, construct, outline
 from envs.geometry.families import FAMILIES
+from envs.render.diagram import Diagram, Label
+from envs.render.diagram_fit import fit
 
 
 def test_turning_keeps_lengths_and_mirrors_about_half_of_the_figures() -> None:
@@ -36,6 +38,16 @@ def test_x_is_written_where_the_question_asks_for_it() -> None:
         made = construct(FAMILIES["leg"], (10, 6), wording, with_x, rng)
         assert made is not None
         assert [label.text for label in made[0].labels].count("x") == expected
+
+
+def test_a_figure_and_its_mirror_image_that_look_the_same_have_the_same_outline() -> None:
+    square = {"A": (0, 0), "B": (1, 0), "C": (1, 1), "D": (0, 1)}
+    sides = (("A", "B"), ("B", "C"), ("C", "D"), ("D", "A"))
+    mirrored = {"B": (0, 0), "A": (1, 0), "D": (1, 1), "C": (0, 1)}
+    one, other = (Diagram(points, sides, labels=(Label("7", "segment", ("A", "B")),)) for points in (square, mirrored))
+    assert outline(one, fit(one, (224, 224))) == outline(other, fit(other, (224, 224)))
+    moved = Diagram(square, sides, labels=(Label("7", "segment", ("B", "C")),))
+    assert outline(one, fit(one, (224, 224))) != outline(moved, fit(moved, (224, 224)))
 
 
 def test_letters_differ_and_are_none_that_look_like_digits() -> None:

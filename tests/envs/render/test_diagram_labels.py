@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import combinations
+
 import pytest
 
 from envs.render.diagram import Box, Diagram, Label, draw
@@ -67,3 +69,12 @@ def test_an_arcs_label_lies_outside_in_the_middle_of_the_arc(start: str, end: st
     diagram = Diagram(points | {"U": (0, 5), "V": (0, -5)}, labels=label)
     at = fit(diagram, (224, 224)).at
     assert (middle(draw(diagram).boxes[0])[1] < at["O"][1] / SUB) == above
+
+
+def test_labels_that_want_the_same_place_are_put_apart() -> None:
+    names = tuple(Label(text, "point", ("B",)) for text in ("B", "D", "E"))
+    drawing = draw(
+        Diagram(POINTS, SIDES, labels=(*names, Label("12", "segment", ("A", "B")), Label("8", "segment", ("A", "B"))))
+    )
+    assert drawing.overlaps == 0
+    assert not any(overlap(a, b) for a, b in combinations(drawing.boxes, 2))

@@ -1,6 +1,7 @@
 """The flat canvas: what covers a pixel, and letters."""
 
 import numpy as np
+import pytest
 
 from envs.render.panel import Panel, centred, fitting_height, polygon, text_width
 
@@ -49,11 +50,20 @@ def test_a_disc_is_symmetric_and_has_its_area() -> None:
     assert abs(int(mask.sum()) / (np.pi * 1600) - 1) < 0.01
 
 
-def test_a_line_has_round_ends_and_its_width() -> None:
-    panel = Panel(20, 10, WHITE)
-    panel.line((20, 20), (60, 20), 4, BLACK)  # two pixels wide, from x = 5 to x = 15
+@pytest.mark.parametrize("scale", [1, 60])
+def test_a_line_has_its_width_and_round_ends(scale: int) -> None:
+    panel = Panel(20 * scale, 10 * scale, WHITE)
+    start, end = (20 * scale, 20 * scale), (60 * scale, 20 * scale)
+    panel.line(start, end, 8 * scale, BLACK)  # two pixels wide, from x = 5 to x = 15
     dark = (panel.pixels()[:, :, 0] < 128).sum(axis=0)
-    assert dark[8] == 2 and dark[2] == 0 and dark[18] == 0
+    assert (dark[8 * scale], dark[2 * scale], dark[18 * scale]) == (2 * scale, 0, 0)
+    assert 0 < dark[round(4.2 * scale)] <= 2 * scale
+
+
+def test_a_slanting_line_keeps_its_width_at_any_length() -> None:
+    panel = Panel(1024, 1024, WHITE)
+    panel.line((0, 0), (4096, 4096), 40, BLACK)
+    assert (panel.pixels()[512] == 0).all(axis=1).sum() == pytest.approx(10 * 2**0.5, abs=2)
 
 
 def test_letters_are_centred_and_fit_the_room_given() -> None:
@@ -61,6 +71,6 @@ def test_letters_are_centred_and_fit_the_room_given() -> None:
     panel.text(40, 15, "Velmora", 9)
     dark = np.argwhere(panel.pixels()[:, :, 0] < 200)
     assert np.abs(dark.mean(axis=0) - (15, 40)).max() < 4
-    height = fitting_height("A rather long name", 60, 20)
-    assert text_width("A rather long name", height) <= 60 < text_width("A rather long name", height + 1)
+    height = fitting_height("A rather long name", 120, 20)
+    assert text_width("A rather long name", height) <= 120 < text_width("A rather long name", height + 1)
     assert fitting_height("A rather long name", 10, 20, least=6) == 6

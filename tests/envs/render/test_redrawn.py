@@ -131,7 +131,7 @@ def test_a_crowded_figure_names_only_what_is_spoken_of() -> None:
 
 
 def test_smaller_letters_are_taken_where_usual_ones_do_not_fit() -> None:
-    wide = make(f"Equals(LengthOf(Line(A, B)), {'1234567890' * 3})")
+    wide = make(f"Equals(LengthOf(Line(A, B)), {'1234567890' * 4})")
     assert draw(diagram(wide), (336, 336)).overlaps > 0
     assert picture(wide, (336, 336)).overlaps == 0
 

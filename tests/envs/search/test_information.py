@@ -44,7 +44,7 @@ def test_a_comparison_is_left_as_it_is() -> None:
     assert neutral("3 < 4, a <- b, x[1], [citation], 5<6") == "3 < 4, a <- b, x[1], [citation], 5<6"
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(st.text(alphabet="<|/>answer[INST] \ud800"))
 def test_nothing_that_is_neutral_opens_a_tag(text: str) -> None:
     shown = neutral(text)

@@ -218,11 +218,11 @@ def test_a_bad_argument_is_refused_by_name(made: dict[str, Any], kwargs: dict[st
 # The published pattern.
 
 
-@settings(max_examples=400, deadline=None)
-@given(st.lists(st.sampled_from(["<answer>", "</answer>", "\n", " ", "a", "b\n", "\t"]), max_size=12).map("".join))
-def test_what_is_read_is_what_the_published_pattern_reads(text: str) -> None:
-    match = re.search(r"<answer>\s*(.*?)\s*</answer>", text)
-    assert on_one_line(text, "answer") == (match.group(1).strip() if match else None)
+def test_what_is_read_is_what_the_published_pattern_reads() -> None:
+    for parts in product(["<answer>", "</answer>", "\n", " ", "a"], repeat=6):
+        text = "".join(parts)
+        match = re.search(r"<answer>\s*(.*?)\s*</answer>", text)
+        assert on_one_line(text, "answer") == (match.group(1).strip() if match else None), text
 
 
 @pytest.mark.parametrize("unit", ["<answer>", "<answer>a\nb</answer>", "\n", " ", "<answer>\n\n", "</answer>"])
@@ -232,7 +232,7 @@ def test_reading_a_megabyte_is_quick(unit: str) -> None:
     assert time.process_time() - start < 2.0
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(st.text(), st.sampled_from(["search", "answer"]))
 def test_any_text_is_survived(made: dict[str, Any], text: str, tag: str) -> None:
     for protocol in ("strict", "faithful"):

@@ -128,4 +128,4 @@ def test_pixels_are_those_always_given() -> None:
     )
     pixels = shown(*solids, view=view)
     assert (pixels.shape, pixels.dtype) == ((240, 320, 3), np.uint8)
-    assert image_hash(pixels)[:12] == "5d276e1128fb"
+    assert image_hash(pixels)[:12] == "0727ab41d49e"

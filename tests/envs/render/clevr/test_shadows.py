@@ -6,7 +6,7 @@ import pytest
 from envs.render.clevr import SHAPES, Light, Solid, draw_view
 from envs.render.clevr.camera import unit
 from envs.render.clevr.shadows import blocked, may_shade, occluded, shadow_window, sky_window
-from envs.render.clevr.tracing import Window, hit
+from envs.render.clevr.tracing import FAR, Window, hit
 
 
 def meets(solid: Solid, light: Light, point: np.ndarray) -> np.ndarray:
@@ -18,7 +18,7 @@ def meets(solid: Solid, light: Light, point: np.ndarray) -> np.ndarray:
 
     start = turned(point[:, 0] - solid.x, point[:, 1] - solid.y, point[:, 2] - h)
     way = turned(*(np.full(len(point), a) for a in light.towards))
-    return np.isfinite(hit(solid.shape, start, way))
+    return hit(solid.shape, start, way) < FAR
 
 
 def ground(extent: float = 2.2, n: int = 60) -> np.ndarray:
