@@ -20,7 +20,7 @@ help:
 	@echo '              TASK=counting, geometry or grounding'
 	@echo 'make test     lint, then every test; PYTEST_ARGS="-m '"'not slow'"'" leaves out the slow ones'
 	@echo 'make verify-learning    the demo of TASK over three seeds with its controls, into bench/learning/; about 40 minutes'
-	@echo 'make verify-environments    speed, and 10,000 fuzzed texts each, into bench/environments.md; about an hour'
+	@echo 'make verify-environments    speed, and 10,000 fuzzed texts each, into bench/environments.md; about half an hour'
 	@echo 'make lint     ruff, mypy and the rules of who may import whom'
 	@echo 'make format   let ruff write the format'
 	@echo 'make clean    delete caches and built packages; keeps $(VENV) and runs'

@@ -210,6 +210,7 @@ def fuzz(cases: int) -> list[dict[str, Any]]:
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "fuzz.xml"
         command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--junitxml={report}"]
+        command += ["-n", str(os.cpu_count() or 1), "--dist", "worksteal"]
         code = subprocess.run(
             [*command, "tests/envs/test_fuzz.py"], cwd=HERE.parent, env=os.environ | {"ENVS_FUZZ_CASES": str(cases)}
         ).returncode

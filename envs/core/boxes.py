@@ -168,8 +168,9 @@ def from_argument(value: str | Mapping[str, object]) -> BoxFormat:
 
 def iou(a: Box | None, b: Box | None) -> float:
     """Intersection over union of two boxes, in [0, 1]; 0 where one is missing, empty, inverted or not finite."""
-    if a is None or b is None or a.empty or b.empty or not all(map(math.isfinite, (*a, *b))):
+    if a is None or b is None or not all(map(math.isfinite, (*a, *b))):
         return 0.0
+    # Of an empty or inverted box the far edge lies before the near one, so nothing is in common.
     wide, high = min(a.x2, b.x2) - max(a.x1, b.x1), min(a.y2, b.y2) - max(a.y1, b.y1)
     if wide <= 0 or high <= 0:
         return 0.0

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from envs import CATALOGUE
 from envs.commands.samples import prepared
 
-CASES = int(os.environ.get("ENVS_FUZZ_CASES", "200"))
+CASES = int(os.environ.get("ENVS_FUZZ_CASES", "100"))
 
 ANYTHING = st.text(st.characters(), max_size=80)  # lone surrogates too
 TAGS = [

@@ -3,6 +3,7 @@
 import json
 import re
 import time
+from itertools import product
 from typing import Any
 
 import pytest
