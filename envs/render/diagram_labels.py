@@ -109,11 +109,11 @@ def _spots(
         narrow = abs(u1[0] * half[1] - u1[1] * half[0])
         near = max(height * 1.3, min(0.4 * h / max(narrow, 0.05), reach * 0.6))
         for k in range(24):
-            far = near + step * k
-            if far > max(reach * 0.8, height * 3):
+            reached = near + step * k
+            if reached > max(reach * 0.8, height * 3):
                 break
             for d in ways:
-                yield (v[0] + d[0] * far, v[1] + d[1] * far)
+                yield (v[0] + d[0] * reached, v[1] + d[1] * reached)
         for d in _AROUND:
             yield _beside(v, d, w, h, height * 0.6)
     elif label.kind == "arc":
@@ -137,9 +137,9 @@ def _spots(
     else:
         centre = _mean([fitted.at[name] for name in label.names])
         yield centre
-        for far in (1.0, 2.0, 3.0):
+        for times in (1.0, 2.0, 3.0):
             for d in _AROUND:
-                yield (centre[0] + d[0] * far * height * 0.7, centre[1] + d[1] * far * height * 0.7)
+                yield (centre[0] + d[0] * times * height * 0.7, centre[1] + d[1] * times * height * 0.7)
 
 
 def _beside(on: Vector, d: Vector, w: int, h: int, gap: float) -> Vector:

@@ -25,11 +25,11 @@ def mark_strokes(mark: Mark, at: dict[str, Place], size: int) -> tuple[list[Stro
         x, y = places[0]
         return [(x - size // 9, y, x + size // 9, y), (x, y - size // 9, x, y + size // 9)], []
     if mark.kind == "right":
-        return _square(*places, size * 2 // 3), []
+        return _square(places[0], places[1], places[2], size * 2 // 3), []
     if mark.kind == "angle":
-        return [], _bows(*places, size, mark.count)
+        return [], _bows(places[0], places[1], places[2], size, mark.count)
     if mark.kind in ("ticks", "arrows"):
-        return _along(*places, mark.kind, mark.count, size), []
+        return _along(places[0], places[1], mark.kind, mark.count, size), []
     raise ValueError(f"a mark must be of kind dot, right, angle, ticks or arrows; got {mark.kind!r}")
 
 

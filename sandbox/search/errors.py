@@ -9,6 +9,8 @@
 The text of a query is never a reason: it comes from a policy, and any string has a result, if an empty one.
 """
 
+from typing import ClassVar
+
 
 class SearchError(Exception):
     """The root: catches everything that searching raises on purpose."""
@@ -27,4 +29,6 @@ class IndexFolderError(SearchError, ValueError):
 
 
 class SearchUnavailableError(SearchError, RuntimeError):
-    """Searching failed, or cannot begin, through no fault of the caller or of the query."""
+    """Searching failed, or cannot begin, through no fault of the caller or of the query. A trainer drops the episode."""
+
+    infrastructure_failure: ClassVar[bool] = True

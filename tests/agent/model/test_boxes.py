@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
+from agent.__main__ import main
 from agent.config import Config, Demonstrations, ModelConfig, TinyShape
 from agent.errors import ConfigError
 from agent.model.boxes import model_boxes, with_boxes
@@ -20,7 +21,7 @@ from agent.parts import build
 from agent.run import run
 from envs.core.boxes import FORMATS, from_argument
 from envs.core.images import smart_resize
-from tests.agent.run_fixtures import SHAPE, Parity, quiet, small_config
+from tests.agent.run_fixtures import SHAPE, Parity, quiet, small_config, tiny_folder
 
 # The published preprocessor_config.json of each family, as far as it decides a size.
 PUBLISHED: dict[str, dict[str, Any]] = {
@@ -153,10 +154,24 @@ class Boxed(Parity):
         super().__init__(split, turns)
 
 
+gymnasium.register("Test/Boxed-v0", Boxed)
+
+
+def test_an_evaluation_gets_the_checkpoints_boxes_and_says_which(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Boxed, "given", [], raising=False)
+    options = ["--env.id", "Test/Boxed-v0", "--env.kwargs", "{boxes: auto}", "--modules", "[tests.agent.run_fixtures]"]
+    sizes = ["--episodes", "1", "--rollout.max_turn_tokens", "4", "--device", "cpu", "--output", str(tmp_path)]
+    assert main(["eval", "--model", str(tiny_folder()), *options, *sizes]) == 0
+    boxes = model_boxes(ModelConfig(path=str(tiny_folder())))
+    assert Boxed.given and all(given == boxes for given in Boxed.given)
+    assert json.loads((tmp_path / "results.json").read_text())["env"]["kwargs"] == {"boxes": boxes}
+
+
 def test_every_environment_of_a_run_gets_the_models_boxes_and_the_run_says_which(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    gymnasium.register("Test/Boxed-v0", Boxed)
     monkeypatch.setattr(Boxed, "given", [], raising=False)
     monkeypatch.setattr("agent.run.write_report", lambda *_: None)
     config = small_config(
