@@ -29,6 +29,6 @@ class IndexFolderError(SearchError, ValueError):
 
 
 class SearchUnavailableError(SearchError, RuntimeError):
-    """Searching failed, or cannot begin, through no fault of the caller or of the query. A trainer drops the episode."""
+    """Searching failed, or cannot begin, through nobody's fault here. A trainer drops the episode."""
 
     infrastructure_failure: ClassVar[bool] = True
