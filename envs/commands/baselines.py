@@ -116,7 +116,7 @@ def measure(
             low, high = bootstrap(values)
             scores[name] = {
                 "value": math.fsum(values) / count,
-                "low": low,
+                "low": high,
                 "high": high,
                 "reward": math.fsum(rewards) / count,
             }
