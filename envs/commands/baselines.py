@@ -13,7 +13,7 @@ from typing import Any
 import gymnasium
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import Progress
+from rich.progress import Progress, TaskID
 from rich.table import Table
 
 from .. import CATALOGUE
@@ -60,13 +60,12 @@ def run(given: argparse.Namespace) -> int:
                     "--kwargs '{\"data\": FOLDER}' (or a file or a hub name)"
                 )
             bar = progress.add_task(env_id, total=None)
+
+            def told(done: int, total: int, bar: TaskID = bar) -> None:
+                progress.update(bar, completed=done, total=total)
+
             with prepared(env_id, given.kwargs) as made:
-                results[env_id] = measure(
-                    env_id,
-                    made.kwargs,
-                    given.episodes,
-                    lambda done, total, bar=bar: progress.update(bar, completed=done, total=total),
-                )
+                results[env_id] = measure(env_id, made.kwargs, given.episodes, told)
     if given.json:
         print(json.dumps(results, indent=2))
     else:
@@ -116,7 +115,7 @@ def measure(
             low, high = bootstrap(values)
             scores[name] = {
                 "value": math.fsum(values) / count,
-                "low": high,
+                "low": low,
                 "high": high,
                 "reward": math.fsum(rewards) / count,
             }

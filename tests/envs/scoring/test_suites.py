@@ -66,9 +66,9 @@ def mat_coding(missing: tuple[int, ...] = ()) -> list[dict[str, Any]]:
 
 
 def test_mat_coding_keeps_the_place_of_unanswered_items_in_strict_and_moves_rows_up_in_faithful(score: Any) -> None:
-    rows = mat_coding(missing=(1, 2, 3, 70, 200))
+    rows = mat_coding(missing=(1, 2, 3, 71, 200))
     strict, faithful = score("mat-coding", rows), score("mat-coding", rows, "faithful")
-    assert figures(strict, "f1") == [100 * 195 / 200, 100 * 66 / 70, 100 * 129 / 130]
+    assert figures(strict, "f1") == [100 * 195 / 200, 100 * 67 / 70, 100 * 128 / 130]
     # All 70 of the first rows of the list are right; 125 rows are left for the 130.
     assert figures(faithful, "f1") == [100 * 195 / 200, 100.0, 100 * 125 / 130]
     assert strict.unanswered == faithful.unanswered == 5
@@ -119,12 +119,12 @@ def test_a_count_is_exact_and_hedging_pays_in_faithful_only(score: Any) -> None:
         "<answer>4</answer><answer>5</answer>",
         "4",
         "<answer>04</answer>",
-        "<answer>four</answer>",
+        "<answer>14</answer>",
     ]
     result = score("superclevr", counting(*outputs), partial=True)
     assert (result.groups[0].metrics["accuracy"], result.unanswered) == (pytest.approx(3 / 5), 1)
     faithful = score("superclevr", counting(*outputs), "faithful")
-    assert (faithful.groups[0].metrics["accuracy"], faithful.unanswered) == (pytest.approx(3 / 5), 195 + 2)
+    assert (faithful.groups[0].metrics["accuracy"], faithful.unanswered) == (pytest.approx(3 / 5), 195 + 1)
 
 
 def test_a_count_may_be_given_as_a_number(score: Any) -> None:
