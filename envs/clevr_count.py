@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from .core import arguments
-from .core.actions import Malformed, parse
+from .core.actions import Malformed, parse, say_answer
 from .core.env import Prompt, Response
 from .core.images import image_hash
 from .core.listed import Listed
@@ -114,7 +114,7 @@ class CLEVRCount(Listed[CountItem]):
 
     def solve(self) -> list[str]:
         """The actions that score the maximum from the start of the current episode: one turn."""
-        return [_say("counted", str(self.task.world.answer))]
+        return [say_answer("counted", str(self.task.world.answer))]
 
     def baseline(self, name: str, rng: np.random.Generator) -> str:
         """The action of somebody who does not look: constant, random or blind; see the card."""
@@ -122,7 +122,7 @@ class CLEVRCount(Listed[CountItem]):
         items = self.items()
         if self._guesses is None:
             self._guesses = Guesses([item.question for item in items], [str(item.answer) for item in items])
-        return _say("guess", self._guesses.guess(name, self.task.world.position - items[0].position, rng))
+        return say_answer("guess", self._guesses.guess(name, self.task.world.position - items[0].position, rng))
 
     def respond(self, world: CountItem, text: str) -> Response:
         if self.protocol == "faithful":
@@ -228,7 +228,3 @@ def published_format(text: str) -> float:
     begins, ends = text.startswith("<think>"), text.endswith("</answer>")
     inside = len("<think>"), len(text) - len("</answer>")
     return float(begins and ends and _TURN.search(text, *inside) is not None)
-
-
-def _say(thought: str, answer: str) -> str:
-    return f"<think>{thought}</think><answer>{answer}</answer>"

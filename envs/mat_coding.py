@@ -14,7 +14,7 @@ from .coding.episode import LABELS, VERBS, Progress, advise, coding_reward, labe
 from .coding.programs import remedy
 from .coding.workbench import Workbench, fit
 from .core import arguments
-from .core.actions import Action, Malformed, parse
+from .core.actions import Action, Malformed, parse, say
 from .core.env import Prompt, Response
 from .core.errors import ArgumentError
 from .core.listed import Listed
@@ -231,16 +231,16 @@ class MATCoding(Listed[MatCodingItem]):
         item = self.task.world
         if not self.tools:
             return [item.answers[0]]
-        answer = _say("It can be read.", "answer", item.answers[0])
+        answer = say("It can be read.", "answer", item.answers[0])
         quoted = ", ".join(f"'{kind}'" for kind in item.kinds)
-        named = _say("I look.", "problem", f"{{{quoted}}}")
+        named = say("I look.", "problem", f"{{{quoted}}}")
         # The published reward pays for a program even where none is needed.
         if item.kinds == ("none",) and self.protocol == "strict":
             return [named, answer]
         kinds = [kind for kind in item.kinds if kind != "crop" or box_in(item.question) is not None]
         reach = max(min(self._progress.picture.shape[:2]) // 112, 1)
         code = remedy(kinds, box_in(item.question), reach, "files")
-        return [named, _say("I mend it.", "code", f"```python\n{code}\n```"), answer]
+        return [named, say("I mend it.", "code", f"```python\n{code}\n```"), answer]
 
     def baseline(self, name: str, rng: np.random.Generator) -> str:
         """The action of somebody who never looks at the picture.
@@ -256,7 +256,7 @@ class MATCoding(Listed[MatCodingItem]):
             start = self.task.world.question.lower().split()[:2] if name == "blind" else []
             alike = [i for i in items if i.question.lower().split()[: len(start)] == start and i is not self.task.world]
             guess = Counter(i.answers[0] for i in alike or items).most_common(1)[0][0]
-        return _say("I guess.", "answer", guess) if self.tools else guess
+        return say("I guess.", "answer", guess) if self.tools else guess
 
     def tags(self, world: MatCodingItem) -> dict[str, str | int]:
         return {
@@ -289,7 +289,3 @@ def rewrite_slices(code: str, box: Sequence[int], height: int, width: int) -> st
         return f"[{rows}, {columns}]" if len(parts) >= 2 and all(":" in part for part in parts[:2]) else found[0]
 
     return _BRACKETS.sub(replaced, code) if len(code) <= MAX_CODE else code
-
-
-def _say(thought: str, verb: str, content: str) -> str:
-    return f"<think>{thought}</think><{verb}>{content}</{verb}>"

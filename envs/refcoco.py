@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from .core import arguments
-from .core.actions import Malformed, parse
+from .core.actions import Malformed, parse, say_answer
 from .core.boxes import THRESHOLDS, Box, from_argument, grounding_metrics
 from .core.env import Prompt, Response
 from .core.errors import ArgumentError
@@ -161,8 +161,8 @@ class RefCOCO(Listed[ReferItem]):
         """The actions that score the maximum from the start of the current episode: one turn."""
         world = self.task.world
         if self.protocol == "faithful":
-            return [_say("found", str([_plain(edge) for edge in world.normalized]))]
-        return [_say("found", self.boxes.write(Box(*world.box), *self._size(world)))]
+            return [say_answer("found", str([_plain(edge) for edge in world.normalized]))]
+        return [say_answer("found", self.boxes.write(Box(*world.box), *self._size(world)))]
 
     def baseline(self, name: str, rng: np.random.Generator) -> str:
         """The action of somebody who does not look: constant, random or blind; see the card."""
@@ -176,11 +176,11 @@ class RefCOCO(Listed[ReferItem]):
                 self._typical = TypicalBoxes(self.items())
             edges = self._typical.constant() if name == "constant" else self._typical.blind(world)
         if self.protocol == "faithful":
-            return _say("guess", str([_plain(edge) for edge in edges]))
+            return say_answer("guess", str([_plain(edge) for edge in edges]))
         width, height = self._size(world)
         x1, y1, x2, y2 = edges
         box = Box(x1 * width / 1000, y1 * height / 1000, x2 * width / 1000, y2 * height / 1000)
-        return _say("guess", self.boxes.write(box, width, height))
+        return say_answer("guess", self.boxes.write(box, width, height))
 
     def respond(self, world: ReferItem, text: str) -> Response:
         action = parse(text)
@@ -262,7 +262,3 @@ def _places(question: str) -> frozenset[str]:
 
 def _plain(number: float) -> int | float:
     return int(number) if number == int(number) else number
-
-
-def _say(thought: str, answer: str) -> str:
-    return f"<think>{thought}</think><answer>{answer}</answer>"

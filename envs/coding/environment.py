@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ..core import arguments
-from ..core.actions import Malformed, parse
+from ..core.actions import Malformed, parse, say
 from ..core.env import Environment, Prompt, Response
 from ..core.errors import ArgumentError
 from ..core.held_out import COMBINATIONS, unseen
@@ -308,19 +308,19 @@ class Coding(Environment[CodingWorld]):
     def solve(self) -> list[str]:
         """The actions that score the maximum from the start of the current episode."""
         world = self.task.world
-        answer = _say("it can be read", "answer", ", ".join(self._gold(world)))
+        answer = say("it can be read", "answer", ", ".join(self._gold(world)))
         problems = world.plan.problems
         if not self.tools:
             return [answer]
         quoted = ", ".join(f"'{p}'" for p in problems or ("none",))
-        named = _say(
+        named = say(
             "look", "problem", f"{{{quoted}}}" if self.instructions == "full" else " ".join(problems or ("none",))
         )
         if not problems:
             return [named, answer]
         code = remedy(problems, self.box(world), self._reach, self.program)
         code = f"```python\n{code}\n```" if self.program == "files" else code
-        return [named, _say("mend", "code", code), answer]
+        return [named, say("mend", "code", code), answer]
 
     def baseline(self, name: str, rng: np.random.Generator) -> str:
         """The action of somebody who never looks at the picture.
@@ -332,20 +332,20 @@ class Coding(Environment[CodingWorld]):
         world, author = self.task.world, Author(rng)
         if self.ask == "name":
             guess = author.one(self.faults) if name == "random" else self.faults[0]
-            return _say("guess", "answer", guess)
+            return say("guess", "answer", guess)
         if name == "constant":
-            return _say("guess", "answer", "4 0 7" if self.style == "tiny" else "10:00")
+            return say("guess", "answer", "4 0 7" if self.style == "tiny" else "10:00")
         kind = author.one(self.kinds) if name == "random" else world.plan.kind
         written = self._writers[kind](author)
         if self.ask == "read":
-            return _say("guess", "answer", ", ".join(c for line in written.document.lines for c in line.cells if c))
+            return say("guess", "answer", ", ".join(c for line in written.document.lines for c in line.cells if c))
         answer = written.questions[author.number(0, len(written.questions) - 1)][1]
         for _ in range(40 if name == "blind" else 0):
             found = dict(self._writers[kind](author).questions)
             if world.question in found:
                 answer = found[world.question]
                 break
-        return _say("guess", "answer", answer)
+        return say("guess", "answer", answer)
 
     # Scoring.
 
@@ -425,7 +425,3 @@ def _compatible(problems: tuple[str, ...]) -> bool:
     turned = {"rotation90", "rotation180"} & set(problems)
     lit = {"dark", "overexposure"} & set(problems)
     return len(turned) < 2 and len(lit) < 2 and not (turned and "crop" in problems)
-
-
-def _say(thought: str, verb: str, content: str) -> str:
-    return f"<think>{thought}</think><{verb}>{content}</{verb}>"

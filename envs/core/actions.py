@@ -114,6 +114,16 @@ def parse(text: str, verbs: tuple[str, ...] = ("answer",)) -> Action | Malformed
     return Action(verb, content, thoughts[0] if thoughts else None, tuple(dict.fromkeys(problems)))
 
 
+def say(thought: str, verb: str, content: str) -> str:
+    """The strict form: what `parse` reads as this action without a problem, as experts and baselines say it."""
+    return f"<think>{thought}</think><{verb}>{content}</{verb}>"
+
+
+def say_answer(thought: str, answer: str) -> str:
+    """`say` with the verb "answer"."""
+    return say(thought, "answer", answer)
+
+
 def _next_closers(tags: list[_Tag]) -> list[int | None]:
     """For every tag, the index of the next closing tag of its name, or None. One pass from the end: linear."""
     nearest: dict[str, int] = {}

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ..core import arguments
-from ..core.actions import Malformed, parse
+from ..core.actions import Malformed, parse, say_answer
 from ..core.boxes import Box, from_argument, grounding_metrics, iou
 from ..core.env import Environment, Prompt, Response
 from ..core.errors import ArgumentError
@@ -326,15 +326,15 @@ class Grounding(Environment[GroundingWorld]):
         """The actions that score the maximum from the start of the current episode: one turn."""
         world = self.task.world
         if self.ask == "describe":
-            return [_say("all", ", ".join(self._named(world)))]
+            return [say_answer("all", ", ".join(self._named(world)))]
         if self.ask == "locate":
             entries = [f"{self._name_of(item)} {self._write(item, world)}" for item in self._in_order(world)]
-            return [_say("all", "; ".join(entries))]
+            return [say_answer("all", "; ".join(entries))]
         return [self._answer(world.scene.items[world.target])]
 
     def _answer(self, item: Any) -> str:
         world = self.task.world
-        return _say(self._think(item, world), self._write(item, world))
+        return say_answer(self._think(item, world), self._write(item, world))
 
     def _think(self, item: Any, world: GroundingWorld) -> str:
         if self.thought == "query":
@@ -369,14 +369,14 @@ class Grounding(Environment[GroundingWorld]):
         box = guess(name, self.look, world.expression, rng)
         written = self.boxes.write(box, self.width, self.height)
         if self.ask == "box":
-            return _say("guess", written)
+            return say_answer("guess", written)
         optional = {a: v if len(v) > 1 or a in ("colour", "shape") else ("",) for a, v in self.look.values.items()}
         names = [" ".join(n for n in one if n) for one in product(*optional.values())]
         positions = (self.look.positions if self.ask == "describe" else 0) or self.objects[0]
         picks = rng.integers(len(names), size=positions).tolist() if name == "random" else [0] * positions
         if self.ask == "describe":
-            return _say("guess", ", ".join(names[k] for k in picks))
-        return _say("guess", "; ".join(f"{names[k]} {written}" for k in picks))
+            return say_answer("guess", ", ".join(names[k] for k in picks))
+        return say_answer("guess", "; ".join(f"{names[k]} {written}" for k in picks))
 
     # Scoring.
 
@@ -420,7 +420,3 @@ class Grounding(Environment[GroundingWorld]):
             "conditions": count,
             "objects": len(world.scene.items),
         }
-
-
-def _say(thought: str, answer: str) -> str:
-    return f"<think>{thought}</think><answer>{answer}</answer>"

@@ -12,7 +12,7 @@ import numpy as np
 from sandbox.search import Passage
 
 from ..core import arguments
-from ..core.actions import Action, Malformed, parse
+from ..core.actions import Action, Malformed, parse, say
 from ..core.env import Environment, Prompt, Response
 from ..core.errors import ArgumentError
 from ..core.held_out import COMBINATIONS, allowed
@@ -266,7 +266,7 @@ class Search(Environment[SearchWorld]):
         world = self.task.world
         if self.ask == "describe":
             gold = ", ".join(self._described(world))
-            return [gold if not self.tools else _say("look", "answer", gold)]
+            return [gold if not self.tools else say("look", "answer", gold)]
         if not self.tools:
             return [world.golds[0]]
         expert = queries(self.world, world)
@@ -276,8 +276,8 @@ class Search(Environment[SearchWorld]):
             thoughts = [*expert, "found"]
         else:
             thoughts = [f"The picture shows {expert[0]}.", *(f"Next I need {name}." for name in expert[1:]), "Found."]
-        searches = [_say(t, "search", q) for t, q in zip(thoughts[first:], expert[first:], strict=False)]
-        return [*searches, _say(thoughts[-1], "answer", world.golds[0])]
+        searches = [say(t, "search", q) for t, q in zip(thoughts[first:], expert[first:], strict=False)]
+        return [*searches, say(thoughts[-1], "answer", world.golds[0])]
 
     def baseline(self, name: str, rng: np.random.Generator) -> str:
         """The action of somebody who neither looks nor searches.
@@ -296,7 +296,7 @@ class Search(Environment[SearchWorld]):
             if name == "constant":
                 values = Counter(answer for counted in self._values.values() for answer in counted.elements())
             guess = _pick(rng, list(values)) if name == "random" else values.most_common(1)[0][0]
-        return guess if not self.tools else _say("guess", "answer", guess)
+        return guess if not self.tools else say("guess", "answer", guess)
 
     # Scoring.
 
@@ -353,10 +353,6 @@ class Search(Environment[SearchWorld]):
 def world_passages(style: str = "full", entities: int | None = None, world_seed: int = 0) -> tuple[Passage, ...]:
     """The passages of a procedural world, to be put into a larger index. The arguments are those of `Search`."""
     return tuple(Search(style=style, entities=entities, world_seed=world_seed).world.passages.values())
-
-
-def _say(thought: str, verb: str, content: str) -> str:
-    return f"<think>{thought}</think><{verb}>{content}</{verb}>"
 
 
 def _pick(rng: np.random.Generator, entries: Sequence[Any]) -> Any:

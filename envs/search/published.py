@@ -19,7 +19,7 @@ from typing import ClassVar, TypeVar
 import numpy as np
 
 from ..core import arguments
-from ..core.actions import Action, Malformed, parse
+from ..core.actions import Action, Malformed, parse, say
 from ..core.env import Prompt, Response
 from ..core.errors import ArgumentError
 from ..core.listed import Listed
@@ -196,8 +196,8 @@ class Researching(Listed[Item]):
         if not self.tools:
             return [gold]
         query = neutral(" ".join(self.question(item)[:500].split()))
-        searches = [] if self._progress.searches else [_say("I look it up.", "search", query)]
-        return [*searches, _say("I know the answer.", "answer", gold)]
+        searches = [] if self._progress.searches else [say("I look it up.", "search", query)]
+        return [*searches, say("I know the answer.", "answer", gold)]
 
     def baseline(self, name: str, rng: np.random.Generator) -> str:
         """The action of somebody who neither looks nor searches.
@@ -212,7 +212,7 @@ class Researching(Listed[Item]):
             guess = self.golds(items[int(rng.integers(len(items)))])[0]
         elif name == "blind" and self.question(self.task.world).lower().partition(" ")[0] not in _YES_NO:
             guess = self._most_frequent()
-        return _say("I guess.", "answer", guess) if self.tools else guess
+        return say("I guess.", "answer", guess) if self.tools else guess
 
     def _most_frequent(self) -> str:
         answers = Counter(self.golds(item)[0] for item in self.items())
@@ -235,7 +235,3 @@ def on_one_line(text: str, verb: str) -> str | None:
         if found >= 0:
             return segment[found + len(opening) :].strip()
     return None
-
-
-def _say(thought: str, verb: str, text: str) -> str:
-    return f"<think>{thought}</think><{verb}>{text}</{verb}>"

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from envs.core.actions import Action, Malformed, parse
+from envs.core.actions import VERBS, Action, Malformed, parse, say, say_answer
 from envs.core.garbage import GARBAGE
 
 PIECES = [
@@ -128,3 +128,9 @@ def test_a_megabyte_of_anything_is_read_in_linear_time(unit: str) -> None:
 
 def test_the_garbage_list_has_texts_of_a_megabyte() -> None:
     assert sum(len(text) > 900_000 for text in GARBAGE.values()) >= 5
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_what_is_said_in_the_strict_form_is_read_back_without_a_problem(verb: str) -> None:
+    assert parse(say("a thought", verb, "content"), VERBS) == Action(verb, "content", "a thought")
+    assert parse(say_answer("b", "4")) == Action("answer", "4", "b")
