@@ -284,10 +284,13 @@ class Geometry(Environment[GeometryWorld]):
         if family.symmetric:
             # In reading order: which number comes first must be something that the picture shows.
             given = tuple(map(int, self._numbers(world)))
-        steps = family.thought(*given) if self.thought != "none" else ""
-        if self.thought == "rows":
-            steps = f"{', '.join(self._show(world).rows)}: {steps}"
-        return [self._say(steps, world.plan.value.latex)]
+        return [self._say(self._thinking(family.thought(*given)), world.plan.value.latex)]
+
+    def _thinking(self, steps: str) -> str:
+        """The thought around a computation."""
+        if self.thought == "none":
+            return ""
+        return f"{', '.join(self._show(self.task.world).rows)}: {steps}" if self.thought == "rows" else steps
 
     def _say(self, thought: str, answer: str) -> str:
         if self.protocol == "boxed":
@@ -295,12 +298,19 @@ class Geometry(Environment[GeometryWorld]):
         return f"<think>{thought}</think><answer>{answer}</answer>"
 
     def baseline(self, name: str, rng: np.random.Generator) -> str:
-        """The action of somebody who never looks at the picture.
+        """The action of somebody worse than the expert.
 
-        constant: the most frequent answer of all; random: any possible answer; blind: the most frequent answer to the
-        question asked.
+        Three never look at the picture. constant: the most frequent answer of all; random: any possible answer; blind:
+        the most frequent answer to the question asked. One looks: hasty, a weak annotator, works it out half of the
+        time and otherwise takes the first number in the picture for the answer (0 if there is none), which it never
+        is; it reads as the expert does.
         """
-        arguments.one_of("baseline", name, ("constant", "random", "blind"))
+        arguments.one_of("baseline", name, ("constant", "random", "blind", "hasty"))
+        if name == "hasty":
+            if self.ask == "read" or rng.random() < 0.5:
+                return self.solve()[0]
+            first = next(iter(self._numbers(self.task.world)), "0")
+            return self._say(self._thinking(first), first)
         if self.ask == "read":
             numbers = rng.integers(1, 10, size=2).tolist() if name == "random" else [60, 50]
             return self._say("guess", ", ".join(map(str, numbers)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any, ClassVar
 
@@ -24,8 +24,9 @@ from .expression import Condition, Referring, size
 from .generate import complete, own_conditions
 from .guess import guess
 from .looks import Look, Looks
-from .places import box_of, centre, margin, things
+from .places import box_of, margin, things
 from .template import KINDS, MAX_CONDITIONS, Template, templates
+from .thought import THOUGHTS, first_fitting, first_word, think
 from .wording import FLAT, OPENINGS, SOLID, STYLES, phrase, short
 
 PROTOCOL = "Output the thinking process in <think> </think> and final answer in <answer> </answer> tags."
@@ -132,9 +133,11 @@ class Grounding(Environment[GroundingWorld]):
                       object, row by row (in a grid also empty cells, as "none"), from top to bottom (flat, free) or
                       from left to right (clevr). "locate": name every object in that order, each with its box.
                       Accuracy is the share of entries that are right (a box from an IoU of 0.5 on)
-        thought       what solve() thinks: "query" (the phrase in few words), "place" ("row 2 column 1", "top left"), or
+        thought       what solve() thinks: "query" (the phrase in few words), "place" ("row 2 column 1", "top left"),
                       "scan" (what it sees in reading order until it meets the object; in a grid with the names of the
-                      cells, a letter for the row and a number for the column, empty ones included)
+                      cells, a letter for the row and a number for the column, empty ones included), or "rule_out" (a
+                      scan that says of each object what the phrase names, up to the first word that does not fit: of
+                      a blue ring on the way to the red circle "blue"; needs expressions=["attributes"])
         reward        "iou" or "threshold": see Reward
         format_weight, max_turns, split, render_mode
 
@@ -197,7 +200,12 @@ class Grounding(Environment[GroundingWorld]):
         self.boxes = from_argument(boxes)
         self.instructions = arguments.one_of("instructions", instructions, ("full", "short"))
         self.ask = arguments.one_of("ask", ask, ("box", "describe", "locate"))
-        self.thought = arguments.one_of("thought", thought, ("query", "place", "scan"))
+        self.thought = arguments.one_of("thought", thought, THOUGHTS)
+        if self.thought == "rule_out" and set(self.templates) != {"attributes"}:
+            raise ArgumentError(
+                'thought="rule_out" compares objects with the words of a phrase, so it needs '
+                f'expressions=["attributes"]; got {", ".join(self.templates)}'
+            )
         self.reward = arguments.one_of("reward", reward, ("iou", "threshold"))
         self.format_weight = arguments.real("format_weight", format_weight, 0.0, 0.5)
         if self.ask != "box":
@@ -314,14 +322,6 @@ class Grounding(Environment[GroundingWorld]):
     def _in_order(self, world: GroundingWorld) -> list[Any]:
         return [item for item in self.look.reading_order(world.scene) if item is not None]
 
-    def _place_of(self, item: Any, world: GroundingWorld) -> str:
-        """Where it is, in words: its cell, or which ninth of the picture holds its centre."""
-        x, y = centre(item, world.scene)
-        if isinstance(self.look, FlatLook) and self.look.layout == "grid":
-            return f"row {int(y) // self.look.cell_px + 1} column {int(x) // self.look.cell_px + 1}"
-        row, column = int(y * 3 / self.height), int(x * 3 / self.width)
-        return f"{('top', 'middle', 'bottom')[row]} {('left', 'centre', 'right')[column]}"
-
     def solve(self) -> list[str]:
         """The actions that score the maximum from the start of the current episode: one turn."""
         world = self.task.world
@@ -330,42 +330,30 @@ class Grounding(Environment[GroundingWorld]):
         if self.ask == "locate":
             entries = [f"{self._name_of(item)} {self._write(item, world)}" for item in self._in_order(world)]
             return [say_answer("all", "; ".join(entries))]
-        return [self._answer(world.scene.items[world.target])]
+        return [self._answer(world.scene.items[world.target], world.expression)]
 
-    def _answer(self, item: Any) -> str:
-        world = self.task.world
-        return say_answer(self._think(item, world), self._write(item, world))
-
-    def _think(self, item: Any, world: GroundingWorld) -> str:
-        if self.thought == "query":
-            return short(world.expression, self.terms)
-        if self.thought == "place":
-            return self._place_of(item, world)
-        order, names = self.look.reading_order(world.scene), self._named(world)
-        until = next(k for k, other in enumerate(order) if other is item) + 1
-        if isinstance(self.look, FlatLook) and self.look.layout == "grid":
-            cells = self.look.cells
-            names = [f"{chr(ord('a') + k // cells)}{k % cells + 1} {name}" for k, name in enumerate(names)]
-        return ", ".join(names[:until])
+    def _answer(self, item: Any, expression: Referring) -> str:
+        """What somebody says who looks for what this expression denotes and takes this object."""
+        world = replace(self.task.world, expression=expression)
+        thought = think(self.thought, item, world, self.look, self._named(world), self.terms)
+        return say_answer(thought, self._write(item, world))
 
     def baseline(self, name: str, rng: np.random.Generator) -> str:
         """The action of somebody worse than the expert.
 
         Three never look at the picture. constant: a box of usual size in the middle; random: such a box anywhere;
-        blind: the best guess from the phrase, which may name a size or a side. One looks carelessly: careless, a weak
-        annotator, is right half of the time and otherwise takes another object, one that shares an attribute with the
-        right one where there is any; it describes and locates as the expert does.
+        blind: the best guess from the phrase, which may name a size or a side. One looks, and does not read to the
+        end: hasty, a weak annotator, heeds the whole phrase half of the time and otherwise the first of its adjectives
+        or its noun alone, and takes the first object in reading order that fits; it describes and locates as the
+        expert does.
         """
-        arguments.one_of("baseline", name, ("constant", "random", "blind", "careless"))
+        arguments.one_of("baseline", name, ("constant", "random", "blind", "hasty"))
         world = self.task.world
-        if name == "careless":
-            (gold,) = self.solve()
+        if name == "hasty":
             if self.ask != "box" or rng.random() < 0.5:
-                return gold
-            target = world.scene.items[world.target]
-            others = [item for item in world.scene.items if item is not target]
-            alike = [i for i in others if any(getattr(i, a) == getattr(target, a) for a in self.varying)] or others
-            return self._answer(alike[int(rng.integers(len(alike)))])
+                return self.solve()[0]
+            heeded = first_word(world.expression)
+            return self._answer(first_fitting(heeded, self._in_order(world)), heeded)
         box = guess(name, self.look, world.expression, rng)
         written = self.boxes.write(box, self.width, self.height)
         if self.ask == "box":

@@ -125,8 +125,29 @@ def test_the_blind_guess_is_the_likeliest_answer_to_the_question() -> None:
     assert len(said) == 2  # one guess a question
 
 
+@pytest.mark.parametrize("thought", ["rows", "none", "steps"])
+def test_a_hasty_annotator_takes_half_of_the_time_a_printed_number_for_the_answer(thought: str) -> None:
+    env, rng, hasty = Geometry(**TINY, thought=thought), np.random.default_rng(0), 0
+    for seed in range(200):
+        env.reset(seed=seed)
+        said = env.baseline("hasty", rng)
+        if said == env.solve()[0]:
+            continue
+        hasty += 1
+        assert answer_of(said) == env._numbers(env.task.world)[0]
+        info = env.step(said)[4]
+        assert info["rewards"] == {"accuracy": 0.0, "format": 1.0}
+    assert abs(hasty / 200 - 0.5) < 0.12
+
+
+def test_a_hasty_annotator_of_a_picture_without_numbers_says_nought() -> None:
+    env, rng = Geometry(families=["regular_angle"]), np.random.default_rng(1)
+    env.reset(seed=0)
+    assert {answer_of(env.baseline("hasty", rng)) for _ in range(20)} == {"0", answer_of(env.solve()[0])}
+
+
 def test_an_unknown_baseline_is_refused_with_those_allowed() -> None:
-    with pytest.raises(ArgumentError, match="'constant', 'random', 'blind'"):
+    with pytest.raises(ArgumentError, match="'constant', 'random', 'blind', 'hasty'"):
         Geometry().baseline("oracle", np.random.default_rng(0))
 
 

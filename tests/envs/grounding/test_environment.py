@@ -203,14 +203,21 @@ def test_who_does_not_look_is_hardly_ever_right(name: str, most: float) -> None:
         assert np.mean(right) <= limit
 
 
-def test_a_careless_annotator_is_right_half_of_the_time() -> None:
-    env, rng, right = Grounding(**TINY), np.random.default_rng(0), []
+def test_a_hasty_annotator_heeds_half_of_the_time_no_more_than_the_first_word() -> None:
+    env, rng, hasty = Grounding(**TINY | {"thought": "rule_out"}), np.random.default_rng(0), 0
     for seed in range(200):
-        env.reset(seed=seed)
-        _, _, _, _, info = env.step(env.baseline("careless", rng))
+        _, colour, _ = env.reset(seed=seed)[0]["text"].split()
+        scene = env.task.world.scene
+        first = next(i for i in sorted(scene.items, key=lambda i: (i.y // 14, i.x // 14)) if i.colour == colour)
+        said = env.baseline("hasty", rng)
+        if said == env.solve()[0]:
+            continue
+        hasty += 1
+        assert said.split("</think>")[0].endswith(f" {colour}")
+        _, _, _, _, info = env.step(said)
         assert info["rewards"]["format"] == 1.0
-        right.append(info["metrics"]["accuracy_0.5"])
-    assert abs(np.mean(right) - 0.5) < 0.15
+        assert info["metrics"]["accuracy_0.5"] == float(first is scene.items[env.task.world.target])
+    assert abs(hasty / 200 - 0.5) < 0.12
 
 
 def test_a_blind_guess_looks_where_the_words_point() -> None:
@@ -229,7 +236,7 @@ def test_a_blind_guess_looks_where_the_words_point() -> None:
 
 
 def test_an_unknown_baseline_is_refused_with_those_allowed() -> None:
-    with pytest.raises(ArgumentError, match="'constant', 'random', 'blind', 'careless'"):
+    with pytest.raises(ArgumentError, match="'constant', 'random', 'blind', 'hasty'"):
         Grounding().baseline("oracle", np.random.default_rng(0))
 
 
