@@ -48,7 +48,8 @@ class MATSearch(Researching[MatSearchItem]):
 
     Keyword arguments (all plain data, so that a recipe can hold them)
         data          a folder in the published format; None is the hub's
-        search        "index:DIR"; needed unless tools=False
+        search        "index:DIR", "http://HOST:PORT", or a web service such as "serper:" (all of them:
+                      `sandbox.search.opening`); needed unless tools=False
         tools         False: the no-tool baseline, in one turn
         protocol      "strict" or "faithful"
         prompt        what to do, in other words than ours

@@ -43,7 +43,7 @@ class MultiHop(Researching[MultiHopItem]):
     Keyword arguments (all plain data, so that a recipe can hold them)
         dataset       "2wiki", "hotpotqa", "musique" or "bamboogle"
         data          a folder or a file of JSON lines with id, question and golden_answers; None is the hub's
-        search        "index:DIR"; needed unless tools=False
+        search        "index:DIR", "http://HOST:PORT" or a web service; needed unless tools=False
         tools, protocol, prompt, top_k, snippet, score, format_weight, tool_weight, max_turns
                       as in `RLLaVA/MATSearch-v0`
         split         "test" or "train"

@@ -143,7 +143,7 @@ class Grounding(Environment[GroundingWorld]):
 
     Three sizes
         tiny     layout="grid", cells=3, cell_px=14, objects=(6, 8), shapes=3, colours=4, sizes=1,
-                 expressions=["attributes"], conditions=(2, 2), instructions="short", thought="place",
+                 expressions=["attributes"], conditions=(2, 2), instructions="short", thought="rule_out",
                  reward="threshold"                                                         42 x 42
         medium   the defaults                                                              224 x 224
         clevr    look="clevr"                                                              320 x 240

@@ -87,8 +87,8 @@ class Search(Environment[SearchWorld]):
         hops          (fewest, most) relations to the answer, 1 to 3; the tiny style has 1 and 2
         entities      how many there are, 96 to 10,000; tiny: 20 to 70
         world_seed    which world
-        search        "world": an index over this world's passages, in memory; "index:DIR": a larger one, which must
-                      hold them too (`world_passages` gives them)
+        search        "world": an index over this world's passages, in memory; "index:DIR" or "http://HOST:PORT": a
+                      larger one, which must hold them too (`world_passages` gives them)
         top_k         passages shown for a search, 1 to 20
         snippet       characters shown of each, 40 to 2,000. Episodes whose answer it would cut off are not drawn
         size          (width, height) in pixels, 160 to 1,024
@@ -187,7 +187,7 @@ class Search(Environment[SearchWorld]):
 
     def _foreign(self, name: str) -> Any:
         if not isinstance(name, str):
-            raise ArgumentError(f'search must be "world" or "index:DIR"; got {name!r}')
+            raise ArgumentError(f'search must be "world", "index:DIR" or "http://HOST:PORT"; got {name!r}')
         tool = open_tool(name)
         probe = next(iter(self.world.passages.values()))
         if all(hit.passage.text != probe.text for hit in ask(tool, f"{probe.title} {probe.text}", 20)):

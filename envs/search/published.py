@@ -70,8 +70,8 @@ class Researching(Listed[Item]):
             raise ArgumentError(f"tools must be True or False; got {tools!r}")
         if tools and search is None:
             raise ArgumentError(
-                'search must name what is searched, such as "index:DIR" (build one: sandbox.search.build_index(DIR, '
-                "read_corpus(FILE))); got None. With tools=False nothing is searched: the no-tool baseline"
+                'search must name what is searched, such as "http://HOST:PORT" or "index:DIR" (build one: python -m '
+                "sandbox search build CORPUS DIR); got None. With tools=False nothing is searched: the no-tool baseline"
             )
         if prompt is not None and (not isinstance(prompt, str) or not prompt.strip() or len(prompt) > 8192):
             raise ArgumentError(f"prompt must be None or a text of at most 8192 characters; got {prompt!r:.80}")
