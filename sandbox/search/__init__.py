@@ -2,7 +2,14 @@
 
 from .contract import MAX_QUERIES, MAX_QUERY_CHARS, MAX_TOP_K, Hit, Passage, SearchBackend
 from .corpus import read_corpus
-from .errors import CorpusError, IndexFolderError, SearchArgumentError, SearchError, SearchUnavailableError
+from .errors import (
+    CorpusError,
+    IndexFolderError,
+    ReplayMissError,
+    SearchArgumentError,
+    SearchError,
+    SearchUnavailableError,
+)
 from .index import Index, build_index
 from .opening import open_search, shared
 
@@ -15,6 +22,7 @@ __all__ = [
     "Index",
     "IndexFolderError",
     "Passage",
+    "ReplayMissError",
     "SearchArgumentError",
     "SearchBackend",
     "SearchError",

@@ -63,7 +63,7 @@ def _passage(value: Any, row: int, where: str) -> Passage:
         raise CorpusError(f"{where}: the field 'id' must be a string or a whole number; it is {number!r:.80}")
     if "contents" in value and "text" not in value:
         first, _, text = _string(value, "contents", where).partition("\n")
-        return Passage(str(number), _unquoted(first), text.strip())
+        return Passage(str(number), unquoted(first), text.strip())
     return Passage(str(number), _string(value, "title", where), _string(value, "text", where))
 
 
@@ -77,6 +77,7 @@ def _string(value: dict[str, Any], field: str, where: str) -> str:
     return text.encode("utf-8", "replace").decode()
 
 
-def _unquoted(title: str) -> str:
+def unquoted(title: str) -> str:
+    """A title without the blanks and the one pair of quotation marks around it."""
     title = title.strip()
     return title[1:-1] if len(title) >= 2 and title[0] == title[-1] == '"' else title

@@ -1,12 +1,14 @@
 """Every exception that searching raises on purpose.
 
     SearchError
-    ├── SearchArgumentError    (ValueError)   the caller asked for what is not allowed: top_k, a name, a taken folder
+    ├── SearchArgumentError    (ValueError)   what the caller asked for is not allowed: top_k, a name, a key, a folder
     ├── CorpusError            (ValueError)   passages are malformed: the message names file, row and field
     ├── IndexFolderError       (ValueError)   a folder holds no index, a damaged one, or one of another version
+    ├── ReplayMissError        (LookupError)  what is repeated from a cache asks what was never recorded
     └── SearchUnavailableError (RuntimeError) the search itself cannot be reached: not installed, not there, not up
 
-The text of a query is never a reason: it comes from a policy, and any string has a result, if an empty one.
+The text of a query is never a reason, but for a ReplayMissError: it comes from a policy, and any string has a result,
+if an empty one.
 """
 
 from typing import ClassVar
@@ -26,6 +28,14 @@ class CorpusError(SearchError, ValueError):
 
 class IndexFolderError(SearchError, ValueError):
     """A folder cannot be opened as an index. The message says what is wrong with it and how to build one."""
+
+
+class ReplayMissError(SearchError, LookupError):
+    """A query is not in the cache, and nothing but the cache may be asked. The message names query and cache.
+
+    No infrastructure failure: a run that is repeated and asks something new is another run, and must stop rather
+    than go on without the episodes that differ.
+    """
 
 
 class SearchUnavailableError(SearchError, RuntimeError):

@@ -9,19 +9,16 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
 import tempfile
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from .contract import MAX_QUERY_CHARS, Hit, Passage, check_request
 from .errors import IndexFolderError, SearchArgumentError, SearchUnavailableError
+from .folder import MANIFEST, VERSION, Manifest, again, building, check_files, read_manifest, write_manifest
 
-VERSION = 1  # of the folder's layout and of the analyser: an index of another version is refused
-MANIFEST = "manifest.json"
 EXACT_BOOST = 2.0  # for the passage whose title is the whole query: who searches for a name wants what bears it
 TITLE_BOOST = 1.5  # a word in the title counts as one and a half in the text; see the quality test for the choice
 MAX_TERMS = 128  # different words of one query
@@ -35,17 +32,6 @@ a an and are as at be been by did do does for from had has have he her his how i
 that the their them they this to was were what when where which who whom whose why will with
 """
 COMMON = frozenset(_COMMON.split())
-
-
-@dataclass(frozen=True)
-class Manifest:
-    """What a folder holds. content: SHA-256 over the passages in their order, 64 hexadecimal digits."""
-
-    version: int
-    engine: str
-    count: int
-    fields: tuple[str, ...]
-    content: str
 
 
 class Index:
@@ -73,29 +59,36 @@ class Index:
         return cls(engine, index, _fill(engine, index, passages))
 
     @classmethod
-    def open(cls, folder: str | os.PathLike[str]) -> Index:
-        """The index in a folder, for reading only.
+    def open(cls, folder: str | os.PathLike[str], verify: bool = True) -> Index:
+        """The index in a folder, for reading only. verify: read every file once and compare it with its hash, about a
+        second a gigabyte; otherwise only names and sizes are compared.
 
         Raises:
             IndexFolderError: no index, a damaged one, one of another version.
             SearchUnavailableError: tantivy is not installed.
         """
-        manifest = _manifest(Path(folder))
+        manifest = read_manifest(Path(folder))
+        check_files(Path(folder), manifest, verify)
         engine = _engine()
         try:
             # Even to read, tantivy wants a lock file beside the data. It gets a folder of links, and the index stays as
             # it was written, on a read-only disk too. Once open, the files are held and the links no longer needed.
-            with tempfile.TemporaryDirectory(prefix="search-index-") as links:
+            with _scratch() as links:
                 for file in Path(folder).resolve().iterdir():
                     if not file.name.endswith(".lock"):
                         Path(links, file.name).symlink_to(file)
                 index = cls(engine, engine.Index.open(links), manifest)
+        except SearchUnavailableError:
+            raise
         except Exception as error:  # tantivy has no exceptions of its own; whatever is wrong, the folder is
-            raise IndexFolderError(f"{os.fspath(folder)!r} holds a damaged index: {error}; build it again") from None
+            written = f" (written by {manifest.engine}, read by {engine.__version__})"
+            raise IndexFolderError(
+                f"{os.fspath(folder)!r} holds a damaged index: {error}{written}; {again(folder)}"
+            ) from None
         if index._searcher.num_docs != manifest.count:
             raise IndexFolderError(
                 f"{os.fspath(folder)!r} holds {index._searcher.num_docs} passages and its {MANIFEST} says "
-                f"{manifest.count}: it is damaged; build it again"
+                f"{manifest.count}: it is damaged; {again(folder)}"
             )
         return index
 
@@ -154,23 +147,17 @@ def build_index(folder: str | os.PathLike[str], passages: Iterable[Passage]) -> 
         SearchUnavailableError: tantivy is not installed.
         CorpusError: from `read_corpus`, whose passages these may be.
     """
-    target = Path(folder)
-    if target.exists():
-        raise SearchArgumentError(f"{str(folder)!r} exists already; delete it or name another folder for the index")
     engine = _engine()
-    target.parent.mkdir(parents=True, exist_ok=True)
-    aside = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
-    try:
-        aside.chmod(0o755)
+    with building(Path(folder)) as aside:
         manifest = _fill(engine, engine.Index(_schema(engine), os.fspath(aside)), passages)
-        for file in aside.iterdir():
-            file.chmod(0o644)  # tantivy keeps one of its lists to its own user
-        (aside / MANIFEST).write_text(json.dumps(asdict(manifest), indent=2) + "\n", encoding="utf-8")
-        aside.rename(target)
-    except BaseException:
-        shutil.rmtree(aside, ignore_errors=True)
-        raise
-    return manifest
+        return write_manifest(aside, manifest)
+
+
+def _scratch() -> tempfile.TemporaryDirectory[str]:
+    try:
+        return tempfile.TemporaryDirectory(prefix="search-index-")
+    except OSError as error:
+        raise SearchUnavailableError(f"opening an index needs a folder for temporary files: {error}") from None
 
 
 def _engine() -> ModuleType:
@@ -226,22 +213,3 @@ def _fill(engine: ModuleType, index: Any, passages: Iterable[Passage]) -> Manife
     finally:
         writer.wait_merging_threads()  # its threads write files until they are joined
     return Manifest(VERSION, engine.__version__, len(ids), ("id", "title", "text"), digest.hexdigest())
-
-
-def _manifest(folder: Path) -> Manifest:
-    build = 'build one: build_index(DIR, read_corpus(FILE)), and name it "index:DIR"'
-    if not folder.is_dir():
-        raise IndexFolderError(f"there is no folder {str(folder)!r}; {build}")
-    try:
-        values = json.loads((folder / MANIFEST).read_bytes())
-    except FileNotFoundError:
-        raise IndexFolderError(f"{str(folder)!r} holds no index: there is no {MANIFEST} in it; {build}") from None
-    except ValueError as error:
-        raise IndexFolderError(f"{str(folder / MANIFEST)!r} is not JSON: {error}; {build}") from None
-    version = values.get("version") if isinstance(values, dict) else None
-    if version != VERSION:
-        raise IndexFolderError(f"{str(folder)!r} holds an index of version {version!r}, not {VERSION}; build it again")
-    try:
-        return Manifest(**(values | {"fields": tuple(values["fields"])}))
-    except (TypeError, KeyError) as error:
-        raise IndexFolderError(f"{str(folder / MANIFEST)!r} is malformed ({error}); build it again") from None

@@ -187,7 +187,7 @@ def test_a_folder_gives_what_memory_gives(index: Index, tmp_path: Path) -> None:
     manifest = build_index(tmp_path / "index", PASSAGES)
     opened = Index.open(tmp_path / "index")
     assert opened.manifest == manifest == index.manifest
-    assert (manifest.count, manifest.fields, manifest.version) == (5, ("id", "title", "text"), 1)
+    assert (manifest.count, manifest.fields, manifest.version) == (5, ("id", "title", "text"), 2)
     queries = ["velmora", "The Who", "river town", ""]
     assert opened.search(queries, 3) == index.search(queries, 3)
 
@@ -240,9 +240,9 @@ def test_an_empty_corpus_finds_nothing() -> None:
     [
         (lambda d: (d / "manifest.json").unlink(), "holds no index: there is no manifest.json"),
         (lambda d: (d / "manifest.json").write_text("{"), "is not JSON"),
-        (lambda d: (d / "manifest.json").write_text("[]"), "version None, not 1"),
-        (lambda d: (d / "manifest.json").write_text('{"version": 2}'), "version 2, not 1; build it again"),
-        (lambda d: (d / "manifest.json").write_text('{"version": 1, "fields": []}'), "malformed"),
+        (lambda d: (d / "manifest.json").write_text("[]"), "version None, and this program reads 2"),
+        (lambda d: (d / "manifest.json").write_text('{"version": 1}'), "version 1, and this program reads 2; delete"),
+        (lambda d: (d / "manifest.json").write_text('{"version": 2, "fields": []}'), "malformed"),
         (lambda d: (d / "meta.json").write_text("{}"), "damaged"),
         (lambda d: next(d.glob("*.store")).write_bytes(b""), "damaged"),
         (lambda d: _recount(d / "manifest.json"), "holds 5 passages and its manifest.json says 6"),
@@ -260,7 +260,7 @@ def _recount(manifest: Path) -> None:
 
 
 def test_no_folder_says_how_to_build_one(tmp_path: Path) -> None:
-    with pytest.raises(IndexFolderError, match=r"there is no folder .*build_index\(DIR, read_corpus\(FILE\)\)"):
+    with pytest.raises(IndexFolderError, match=r"there is no folder .*python -m sandbox search build CORPUS"):
         Index.open(tmp_path / "nothing")
 
 

@@ -1,0 +1,145 @@
+"""python -m sandbox search build | serve
+
+build   an index over a corpus of passages: .json (a list) or .jsonl, with title and text, or with contents
+serve   answer searches over HTTP, from an index or from any other search; see --help
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import socket
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from .contract import Passage, SearchBackend
+from .corpus import read_corpus
+from .errors import SearchArgumentError, SearchError, SearchUnavailableError
+from .exchange import LOOPBACK
+from .index import Index, build_index
+from .opening import NAMES, open_search
+
+PORT = 8001
+
+
+def main(arguments: list[str]) -> int:
+    """Run `build` or `serve`; the exit status: 0 done, 1 an error that was explained, 130 interrupted."""
+    parser = argparse.ArgumentParser(
+        prog="python -m sandbox search", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    build = commands.add_parser("build", help="build an index over a corpus of passages")
+    build.add_argument("corpus", metavar="CORPUS", help="passages.json or passages.jsonl")
+    build.add_argument("folder", metavar="INDEX_DIR", help="a folder that does not exist yet")
+    serve = commands.add_parser("serve", help="answer searches over HTTP")
+    serve.add_argument("backend", metavar="INDEX_DIR|BACKEND", help=f"a folder, or one of {', '.join(NAMES)}")
+    serve.add_argument("--host", default="127.0.0.1", help="the address to listen on (127.0.0.1)")
+    serve.add_argument("--port", type=int, default=PORT, help=f"0 for any that is free ({PORT})")
+    serve.add_argument("--threads", type=int, default=4, help="searches at a time (4)")
+    serve.add_argument(
+        "--token-env", metavar="NAME", help="callers must send the token that this variable of the environment holds"
+    )
+    given = parser.parse_args(arguments)
+    try:
+        return _build(given) if given.command == "build" else _serve(given)
+    except SearchError as error:
+        print(f"search {given.command}: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _build(given: argparse.Namespace) -> int:
+    start = time.perf_counter()
+    manifest = build_index(given.folder, _told(read_corpus(given.corpus), _rows(Path(given.corpus))))
+    seconds = time.perf_counter() - start
+    print(f'{manifest.count:,} passages in {seconds:.1f} s; search="index:{given.folder}"')
+    return 0
+
+
+def _rows(corpus: Path) -> int | None:
+    """How many passages to expect, where that is cheap to know."""
+    if corpus.suffix != ".jsonl" or not corpus.is_file():
+        return None
+    with corpus.open("rb") as file:
+        return sum(piece.count(b"\n") for piece in iter(lambda: file.read(1 << 20), b""))
+
+
+def _told(passages: Iterable[Passage], total: int | None) -> Iterator[Passage]:
+    """The same passages, with a bar in the terminal that moves as they are taken."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        bar = progress.add_task("reading passages", total=total)
+        for count, passage in enumerate(passages, 1):
+            yield passage
+            if count % 1000 == 0:
+                progress.update(bar, completed=count)
+
+
+def _serve(given: argparse.Namespace) -> int:
+    try:
+        import uvicorn
+
+        from .service import ServiceOptions, make_service
+    except ImportError as error:
+        raise SearchUnavailableError(
+            f"serving needs starlette, uvicorn and prometheus-client ({error}); install them: "
+            "pip install 'rllava-gym[search]'"
+        ) from None
+    if not 0 <= given.port <= 65535:
+        raise SearchArgumentError(f"--port must be from 0 to 65535; got {given.port}")
+    if not 1 <= given.threads <= 256:
+        raise SearchArgumentError(f"--threads must be from 1 to 256; got {given.threads}")
+    token = _token(given.token_env)
+    backend, about = _backend(given.backend)
+    if token is None and given.host not in LOOPBACK:
+        if about["backend"] not in ("index", "http"):
+            raise SearchArgumentError(
+                f"--host {given.host} lets others search the web on your account; choose a token: --token-env NAME"
+            )
+        print(f"everybody who reaches {given.host} can search: there is no token", file=sys.stderr)
+    options = ServiceOptions(token, given.threads, about=about)
+    config = uvicorn.Config(
+        make_service(backend, options), log_level="warning", access_log=False, timeout_graceful_shutdown=10
+    )
+    with _listening(given.host, given.port) as listener:
+        host, port = listener.getsockname()[:2]
+        address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        print(f"serving {given.backend} at {address}", flush=True)
+        server = uvicorn.Server(config)
+        server.run(sockets=[listener])
+    return 0 if server.started else 1
+
+
+def _token(variable: str | None) -> str | None:
+    if variable is None:
+        return None
+    token = os.environ.get(variable, "")
+    if len(token) < 8 or not token.isascii() or not token.isprintable():
+        raise SearchArgumentError(
+            f"--token-env {variable}: it must hold 8 printable ASCII characters or more; it holds {len(token)}"
+        )
+    return token
+
+
+def _backend(name: str) -> tuple[SearchBackend, dict[str, Any]]:
+    """What is to be served, and what /health tells of it."""
+    if os.path.isdir(name) or name.startswith("index:") or "/" in name.partition(":")[0] or ":" not in name:
+        index = Index.open(name.removeprefix("index:"))
+        return index, {"backend": "index", "passages": index.manifest.count, "content": index.manifest.content}
+    kind = name.partition(":")[0]
+    return open_search(name), {"backend": "http" if kind == "https" else kind}
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        return socket.create_server(address, family=family, backlog=1024)
+    except OSError as error:
+        raise SearchArgumentError(f"cannot listen on {host}, port {port}: {error}") from None
