@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV ?= .venv
 ARGS ?=
 TASK ?= counting
+DATA ?=
 PYTEST_ARGS ?=
 TORCH_INDEX ?=
 
@@ -12,7 +13,7 @@ STAMP := $(VENV)/.set-up
 TORCH := $(shell grep '^torch==' constraints.txt)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test verify-learning verify-environments lint format clean
+.PHONY: help setup demo test verify-learning verify-environments verify-sandboxes verify-chaos verify-search lint format clean
 
 help:
 	@echo 'make setup    install everything into $(VENV); quick when nothing changed'
@@ -21,6 +22,9 @@ help:
 	@echo 'make test     lint, then every test; PYTEST_ARGS="-m '"'not slow'"'" leaves out the slow ones'
 	@echo 'make verify-learning    the demo of TASK over three seeds with its controls, into bench/learning/; about 40 minutes'
 	@echo 'make verify-environments    speed, and 10,000 fuzzed texts each, into bench/environments.md; about half an hour'
+	@echo 'make verify-sandboxes    speed of hardened containers, into bench/sandboxes.md; needs Docker; about ten minutes'
+	@echo 'make verify-chaos    killed trainers, containers and engines, into bench/chaos.md; needs Docker; about 15 minutes'
+	@echo 'make verify-search    speed and quality of the index over DATA, a folder of passages, into bench/search.md'
 	@echo 'make lint     ruff, mypy and the rules of who may import whom'
 	@echo 'make format   let ruff write the format'
 	@echo 'make clean    delete caches and built packages; keeps $(VENV) and runs'
@@ -66,6 +70,15 @@ verify-learning: $(STAMP)
 
 verify-environments: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python bench/environments.py --fuzz 10000 $(ARGS)
+
+verify-sandboxes: $(STAMP)
+	$(BIN)/python bench/sandboxes.py $(ARGS)
+
+verify-chaos: $(STAMP)
+	$(BIN)/python bench/chaos.py $(ARGS)
+
+verify-search: $(STAMP)
+	$(BIN)/python bench/search.py --data '$(DATA)' $(ARGS)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

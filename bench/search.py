@@ -200,7 +200,7 @@ def markdown(found: dict[str, Any]) -> str:
     lines = [
         "# Search: speed and quality",
         "",
-        f"`python bench/search.py --data FOLDER` at commit {found['commit']} on {found['machine']}; load of "
+        f"`make verify-search DATA=FOLDER` at commit {found['commit']} on {found['machine']}; load of "
         f"{found['load']:.1f} processes before it began. Processor time is that of the measuring process.",
         "",
         f"{found['passages']:,} passages, of which {found['real']:,} real ones of 2WikiMultihopQA; "

@@ -91,6 +91,10 @@ class ExecResult:
     wall_ms, cpu_ms: from the program's first instruction to its end; processor time of all its processes.
     queue_ms: time spent waiting for a free lane.
     peak_memory: bytes resident in its largest process, the libraries loaded before it included.
+    variables_lost: in a lease that keeps variables, this program began without those of the programs before it: one of
+        them died, or had to be stopped. Always False otherwise.
+    files_lost: in a lease, this program began without the files of the programs before it, as they made their lane
+        unusable and it had to be replaced.
     """
 
     status: str
@@ -107,11 +111,48 @@ class ExecResult:
     cpu_ms: float = 0.0
     queue_ms: float = 0.0
     peak_memory: int = 0
+    variables_lost: bool = False
+    files_lost: bool = False
 
     @property
     def ok(self) -> bool:
         """Whether the program ended by itself, without an error."""
         return self.status == "ok"
+
+
+STATES = ("files", "variables")
+
+
+@runtime_checkable
+class Session(Protocol):
+    """A lane of a sandbox, leased for several programs of one episode. See `Sandbox.lease`.
+
+    For one caller at a time. Closing twice is allowed.
+    """
+
+    def exec(
+        self, code: str, files: Mapping[str, bytes], limits: Limits, *, outputs: Sequence[str] = ("*",)
+    ) -> ExecResult:
+        """Run the next program; see `Sandbox.exec`. `queue_ms` of the first result has the time that the lease waited.
+
+        A result's `files` are those that the caller does not have already: neither given nor handed out unchanged.
+        With variables, limits of memory, processes and file size are those of a process, and must stay the same.
+
+        Raises:
+            RequestError: see `Sandbox.exec`; or limits of the process changed.
+            Lost, Stalled: the sandbox failed. After Lost the lease is over; after Stalled its variables are lost.
+        """
+        ...
+
+    def close(self) -> None:
+        """End the lease: everything that its programs left is stopped and deleted."""
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
 
 
 @runtime_checkable
@@ -138,6 +179,20 @@ class Sandbox(Protocol):
         Raises:
             RequestError: a file's name or the size of the request is not allowed.
             Lost, Stalled, QueueTimeout: the sandbox failed; nothing is known of the program.
+        """
+        ...
+
+    def lease(self, state: str = "files") -> Session:
+        """A lane for several programs, as a context manager. `exec` is a lease of one program.
+
+        state: "files" keeps the files from program to program; every program is a process of its own, and nothing
+            that it started lives on. "variables" runs them in one process, so that variables and modules live on as
+            well. That process dies with a program that is stopped or kills it; the next result then has
+            `variables_lost`.
+
+        Raises:
+            RequestError: another state.
+            Lost, QueueTimeout: the sandbox failed, or no lane became free in time.
         """
         ...
 

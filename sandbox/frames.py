@@ -9,6 +9,7 @@ Raw bytes, as pictures in base64 within JSON cost five times as much.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 import struct
@@ -16,6 +17,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+PROTOCOL = 2  # of what the messages say; a worker tells it in its first one
 _MAGIC = b"RLG1"
 _PREFIX = struct.Struct(">4sI")
 MAX_HEADER = 16 << 20
@@ -37,8 +39,15 @@ def send(connection: socket.socket, header: dict[str, Any], blobs: Sequence[byte
     """Write one message. Raises OSError (a timeout is one) when the other side is gone or does not read."""
     text = json.dumps(header | {"blobs": [len(blob) for blob in blobs]}).encode()
     connection.sendall(_PREFIX.pack(_MAGIC, len(text)) + text)
-    for blob in blobs:
+    for blob in filter(None, blobs):
         connection.sendall(blob)
+
+
+def nudge(connection: socket.socket) -> None:
+    """Tell the other side that we are alive, unless it does not read: nobody waits for anybody here."""
+    text = b'{"alive": 1, "blobs": []}'
+    with contextlib.suppress(BlockingIOError, InterruptedError):  # small enough to go out whole or not at all
+        connection.send(_PREFIX.pack(_MAGIC, len(text)) + text, socket.MSG_DONTWAIT)
 
 
 def receive(connection: socket.socket, deadline: float | None = None) -> Message:

@@ -1,4 +1,4 @@
-"""One worker process of this machine: starting it, asking it, and what it can be said to isolate."""
+"""One worker process of this machine: starting it, ending it, and what it can be said to isolate."""
 
 from __future__ import annotations
 
@@ -11,22 +11,16 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Mapping
 from typing import Any
 
-from . import frames
-from .contract import STATUSES, ExecResult, Limits
-from .errors import Lost, Stalled
-from .worker_run import KILL_SECONDS, SETUP_SECONDS, WIPE_SECONDS
-
-START_SECONDS = 60.0
-# The worker keeps to the program's time itself. This is for one that does not answer at all.
-PATIENCE = SETUP_SECONDS + KILL_SECONDS + WIPE_SECONDS + 20.0
+from .errors import Lost
+from .lane import Lane
+from .worker_run import KILL_SECONDS
 
 
-class LocalWorker:
-    """A worker process with our end of its socket. One caller at a time.
+class LocalWorker(Lane):
+    """A worker process, and our end of its socket.
 
     scratch: an existing folder, handed over: the worker deletes it when it ends.
     cut: cut the network and IPC off, as far as possible. wrap: start it in bubblewrap.
@@ -39,7 +33,7 @@ class LocalWorker:
         self._scratch = scratch
         ours, theirs = socket.socketpair()
         command = [sys.executable, "-s", "-P", "-m", "sandbox.worker", "--fd", str(theirs.fileno())]
-        command += ["--scratch", scratch, "--uid", "auto"]
+        command += ["--scratch", scratch, "--uid", "auto"] + ([] if cut else ["--sockets", "any"])
         if not wrap:
             command += ["--enclose"] + (["--unshare"] if cut else [])
         with tempfile.TemporaryFile() as log:
@@ -60,12 +54,10 @@ class LocalWorker:
                 raise Lost(f"a worker could not be started: {error}") from None
             finally:
                 theirs.close()
-            self._socket = ours
             try:
-                self.hello, _ = frames.receive(ours, time.monotonic() + START_SECONDS)
-            except (frames.ClosedError, frames.BrokenFrameError, OSError) as error:
+                super().__init__(ours, exclusive=True)
+            except Lost as error:
                 self.stop()
-                shutil.rmtree(scratch, ignore_errors=True)
                 log.seek(0)
                 said = log.read().decode("utf-8", "replace").strip()[-600:]
                 raise Lost(f"a worker did not start: {said or error}") from None
@@ -75,86 +67,24 @@ class LocalWorker:
 
     @property
     def alive(self) -> bool:
-        """Whether its process runs."""
-        return self._process.poll() is None
+        """Whether its process runs and has nothing to say."""
+        return self._process.poll() is None and super().alive
 
-    def run(
-        self, program: bytes, files: Mapping[str, bytes], limits: Limits, outputs: tuple[str, ...], queued: float
-    ) -> tuple[ExecResult, bool]:
-        """Run one program. Also says whether this worker may be used again.
-
-        Raises:
-            Lost: it died, did not answer, or could not start the program.
-            Stalled: it showed that the program was ready to run and was not run.
-        """
-        request = {"limits": vars(limits), "outputs": list(outputs), "names": list(files)}
-        # It may give stalled time back, up to the limit once more.
-        patience = 2 * limits.wall_seconds + PATIENCE
-        try:
-            self._socket.settimeout(PATIENCE)
-            frames.send(self._socket, request, [program, *files.values()])
-            answer, blobs = frames.receive(self._socket, time.monotonic() + patience)
-        except TimeoutError:
-            self.stop(at_once=True)
-            raise Lost(f"a worker did not answer within {patience:.0f} s and was killed") from None
-        except (frames.ClosedError, frames.BrokenFrameError, OSError) as error:
-            self.stop(at_once=True)
-            raise Lost(f"a worker died while a program ran: {error}") from None
-        if "failure" in answer:
-            kind = Stalled if answer["failure"] == "stalled" else Lost
-            raise kind(f"the program could not be run: {answer.get('why')!s:.300}")
-        try:
-            return _result(answer, blobs, queued), not answer["spent"]
-        except (KeyError, TypeError, ValueError, IndexError) as error:
-            self.stop(at_once=True)
-            raise Lost(f"a worker gave an answer that is none: {type(error).__name__}: {error}") from None
-
-    def stop(self, at_once: bool = False) -> None:
-        """Close our end, upon which it clears up and ends itself; kill it if it may not or does not."""
-        self._socket.close()
-        if at_once:
-            self._kill()
+    def stop(self) -> None:
+        """Wait until it has cleared up and ended, as its connection is closed; kill it if it does not."""
         try:
             self._process.wait(KILL_SECONDS)
         except subprocess.TimeoutExpired:
-            self._kill()
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
-        if self._process.returncode:  # it did not clear up itself
-            shutil.rmtree(self._scratch, ignore_errors=True)
-        else:
-            with contextlib.suppress(OSError):
-                os.rmdir(self._scratch)  # in bubblewrap it cannot remove what is mounted
+        # In bubblewrap it cannot remove what is mounted; one that was killed could not clear up.
+        shutil.rmtree(self._scratch, ignore_errors=True)
 
     def let_go(self) -> None:
         """In a forked child: close the copy of our end and forget the process."""
-        self._socket.close()
+        super().let_go()
         self._process.returncode = 0
-
-    def _kill(self) -> None:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self._process.pid, signal.SIGKILL)
-
-
-def _result(answer: Mapping[str, Any], blobs: list[bytes], queued: float) -> ExecResult:
-    if answer["status"] not in STATUSES:
-        raise ValueError(f"status {answer['status']!r:.100}")
-    stdout, stderr, *contents = blobs
-    return ExecResult(
-        status=answer["status"],
-        reason=str(answer["reason"]),
-        exit_code=None if answer["exit_code"] is None else int(answer["exit_code"]),
-        signal=None if answer["signal"] is None else int(answer["signal"]),
-        stdout=stdout.decode("utf-8", "replace"),
-        stderr=stderr.decode("utf-8", "replace"),
-        stdout_dropped=int(answer["stdout_dropped"]),
-        stderr_dropped=int(answer["stderr_dropped"]),
-        files={str(name): content for name, content in zip(answer["names"], contents, strict=True)},
-        files_left_out=tuple((str(name), str(why)) for name, why in answer["files_left_out"]),
-        wall_ms=float(answer["wall_ms"]),
-        cpu_ms=float(answer["cpu_ms"]),
-        queue_ms=round(1000 * queued, 3),
-        peak_memory=int(answer["peak_memory"]),
-    )
 
 
 def _environment() -> dict[str, str]:
@@ -208,10 +138,17 @@ def describe(hello: Mapping[str, Any], network: str, wrapped: bool) -> dict[str,
     elif "network" in cut:
         net = "cut: a network namespace with nothing in it"
     else:
-        net = "NOT cut: this kernel or container gives this user no network namespace; programs reach what you reach"
+        net = "NOT cut: this kernel or container gives this user no network namespace" + (
+            ", but programs may not make sockets" if facts["filter"] else "; programs reach what you reach"
+        )
     return {
         "backend": "local" + (" in bubblewrap" if wrapped else ""),
-        "hostile code": "NOT held: the kernel's whole interface is open, no system call is filtered",
+        "hostile code": "NOT held: "
+        + (
+            "the kernel's interface is open but for the most dangerous system calls"
+            if facts["filter"]
+            else "the kernel's whole interface is open, no system call is filtered"
+        ),
         "network": net,
         "user": f"uid {uid}, nobody else's" if uid is not None else "NOT another: programs run as you",
         "other processes": "hidden and out of reach"

@@ -9,25 +9,37 @@ from __future__ import annotations
 import atexit
 import os
 import threading
+from typing import Protocol
 
 from .contract import Sandbox
-from .errors import RequestError, Unavailable
+from .errors import RequestError
 from .local import LocalSandbox
+from .socket_lane import SocketSandbox
 
 NAMES = ("docker", "local", "unix:DIR", "http://HOST:PORT")
+
 _INSTEAD = (
     'Nothing is taken in its place by itself. sandbox="local" runs programs as processes of this machine, with limits '
     "but without walls that hold against hostile code: choose it for code that you would run yourself."
 )
 
-_shared: dict[str, LocalSandbox] = {}
+_shared: dict[str, Shared] = {}
 _lock = threading.Lock()
+
+
+class Shared(Sandbox, Protocol):
+    """What is kept here: a sandbox that knows when it was closed, and what to do in a forked child."""
+
+    closed: bool
+
+    def abandon(self) -> None: ...
 
 
 def open_sandbox(name: str) -> Sandbox:
     """The shared sandbox of this process for `name`, started when first used and stopped when the process ends.
 
-    name: "local". The names "docker", "unix:DIR" and "http://..." are reserved.
+    name: "docker": containers of this machine, owned by this process. "local": processes of this machine. "unix:DIR":
+        lanes that somebody else started, behind the sockets of a folder. "http://HOST:PORT": a service on another host.
 
     Raises:
         RequestError: another name.
@@ -35,18 +47,26 @@ def open_sandbox(name: str) -> Sandbox:
     """
     if not isinstance(name, str):
         raise RequestError(f"sandbox must be one of {', '.join(NAMES)}; got {name!r}")
-    if name == "docker":
-        raise Unavailable(
-            f'sandbox="docker" is not available: no container engine can be used from here yet. {_INSTEAD}'
-        )
-    if name.startswith(("unix:", "http://", "https://")):
-        raise Unavailable(f"sandbox={name!r} is not available: no such service can be used from here yet. {_INSTEAD}")
-    if name != "local":
-        raise RequestError(f"sandbox must be one of {', '.join(NAMES)}; got {name!r}")
     with _lock:
         if name not in _shared or _shared[name].closed:
-            _shared[name] = LocalSandbox()
+            _shared[name] = _open(name)
         return _shared[name]
+
+
+def _open(name: str) -> Shared:
+    if name == "local":
+        return LocalSandbox()
+    if name == "docker":
+        from .docker_pool import DockerSandbox
+
+        return DockerSandbox()
+    if name.startswith("unix:") and name != "unix:":
+        return SocketSandbox(name.removeprefix("unix:"))
+    if name.startswith(("http://", "https://")):
+        from .remote import RemoteSandbox
+
+        return RemoteSandbox(name)
+    raise RequestError(f"sandbox must be one of {', '.join(NAMES)}; got {name!r}")
 
 
 def close_all() -> None:

@@ -1,20 +1,29 @@
-"""The worker: a process that has the image libraries loaded and forks a child for every program.
+"""The worker: one lane, in which programs run one after the other. It knows nothing of who started it.
 
-Loading NumPy, Pillow and OpenCV takes a tenth of a second or more; forking a process that has them takes milliseconds.
-The worker serves one client over one connected socket, one program at a time. When the client goes away, even in the
-middle of a program, it kills what runs, deletes its folder and ends itself: nothing outlives a killed trainer.
+In a container, as its first process, root with CAP_SETUID and CAP_SETGID alone (`worker_front` has the picture):
 
-It knows nothing of who started it or of what surrounds it:
+    python -m sandbox.worker --listen PATH --scratch DIR [--orphan-seconds N]
 
-    python -m sandbox.worker --fd 3 --scratch DIR [--unshare] [--enclose] [--uid auto|N]
+--listen          a Unix socket to make. Its group is the worker's: choose the clients' group, and shut its folder to
+                  all others. Programs run as a user without that group, behind a system call filter; where there is no
+                  filter for the processor, the worker refuses to start.
+--orphan-seconds  end when no client has been connected for so long; 0: never. An open connection may idle for ever.
 
---fd       a connected stream socket.
---scratch  an existing folder of its own, in which programs get theirs. Deleted at the end.
+On a machine without containers, for one client:
+
+    python -m sandbox.worker --fd 3 --scratch DIR [--unshare] [--enclose] [--uid auto|N] [--sockets any]
+
+--fd       a connected stream socket; the worker ends when it is closed, and deletes what is in DIR.
+--scratch  an existing folder of its own, in which programs get theirs.
 --unshare  cut the network, System V IPC and host name off, as far as the kernel allows; otherwise they are as found.
 --enclose  hide all other processes, and make everything read-only but the scratch folder, as far as is allowed.
 --uid      as root, run programs under this user; auto takes one that nobody has. Without it they run as the worker.
+--sockets  any: programs may make sockets of every family. Otherwise, and where it can be had, a filter refuses them.
 
-What it could do and could not is said in its first message, `{"hello": 1, "modules": {...}, "isolation": {...}}`.
+A client gets `{"hello": 2, "modules": {...}, "isolation": {...}}`, and may ask for a lease whenever it likes:
+`{"do": "lease", "state": "files" | "variables"}`, answered by `{"leased": 1}` or, while another client has one,
+`{"busy": 1}`. Within the lease it talks to the session. When it goes away, even in the middle of a program, everything
+is stopped and deleted. `{"do": "stop"}` ends the worker.
 """
 
 from __future__ import annotations
@@ -27,96 +36,112 @@ import resource
 import signal
 import socket
 import sys
-from typing import Any
 
 from . import frames
-from .worker_kernel import adopt_orphans, enclose, unshare
-from .worker_program import Identity, choose_identity
-from .worker_run import ClientGoneError, Setup, run
-from .worker_wipe import wipe
+from .worker_filter import NoFilterError, build
+from .worker_identity import Cell, choose_identity
+from .worker_kernel import adopt_orphans, be_unreadable, enclose, unshare
+from .worker_place import empty
+from .worker_run import WIPE_SECONDS, Setup
+from .worker_session import CLEAN, serve_lease
+from .worker_zygote import load_libraries
 
 
-def serve(connection: socket.socket, setup: Setup) -> None:
-    """Answer requests until the client closes the connection."""
-    while True:
-        try:
-            request, blobs = frames.receive(connection)
-            answer, files = run(request, blobs, setup, connection)
-            frames.send(connection, answer, files)
-        except (frames.ClosedError, frames.BrokenFrameError, ClientGoneError, OSError):
-            return
-
-
-def load_libraries() -> dict[str, str]:
-    """Import what programs use and return the versions; a library that is not installed is left out."""
-    modules = {}
-    for name in ("numpy", "PIL", "cv2"):
-        try:
-            modules[name] = str(getattr(__import__(name), "__version__", "?"))
-        except ImportError:
-            continue
-    if "numpy" in modules:
-        import numpy.random  # NumPy itself loads its parts when they are first used, and that would be in every child
-
-        numpy.random.seed(0)
-    if "PIL" in modules:
-        from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageFont, ImageOps  # noqa: F401
-
-        Image.init()  # every format's decoder, which would otherwise be loaded by the first picture of each program
-    if "cv2" in modules:
-        import cv2
-
-        cv2.setNumThreads(0)  # threads do not survive a fork
-    return modules
-
-
-def _leave(scratch: str) -> None:
-    for name in os.listdir(scratch):
-        wipe(os.path.join(scratch, name), None)
-    with contextlib.suppress(OSError):  # it is mounted here, or something in it would not go
-        os.rmdir(scratch)
-
-
-def main(arguments: list[str] | None = None) -> None:
-    """Serve the socket given on the command line."""
+def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m sandbox.worker", description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--fd", type=int, required=True)
+    where = parser.add_mutually_exclusive_group(required=True)
+    where.add_argument("--fd", type=int)
+    where.add_argument("--listen", metavar="PATH")
     parser.add_argument("--scratch", required=True)
+    parser.add_argument("--orphan-seconds", type=float, default=0.0)
     parser.add_argument("--unshare", action="store_true")
     parser.add_argument("--enclose", action="store_true")
     parser.add_argument("--uid", default=None)
+    parser.add_argument("--sockets", choices=["any"], default=None)
     options = parser.parse_args(arguments)
+    if options.listen is not None:
+        options.uid = options.uid or "auto"
+    return options
 
+
+def main(arguments: list[str] | None = None) -> int:
+    """Serve whoever the command line says; the exit status."""
+    options = _options(arguments)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the client's to handle
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     os.umask(0o077)
-    connection = socket.socket(fileno=options.fd)
-    connection.set_inheritable(False)
+    return _in_container(options) if options.listen is not None else _on_machine(options)
+
+
+def _in_container(options: argparse.Namespace) -> int:
+    from .worker_front import Front, listen
+    from .worker_zygote import be_zygote
+
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))  # the first process of a container has no default for it
+    be_unreadable()
+    adopt_orphans()
+    ours, theirs = socket.socketpair()
+    if os.fork() == 0:
+        ours.close()
+        be_zygote(theirs, options.listen, options.scratch, options.uid)
+    theirs.close()
+    try:
+        hello, _ = frames.receive(ours)
+    except (frames.ClosedError, frames.BrokenFrameError):
+        return 1
+    Front(hello, ours, listen(options.listen), options.orphan_seconds).serve()
+    return 0
+
+
+def _on_machine(options: argparse.Namespace) -> int:
+    """One process does it all: as the first of its namespace, where that is to be had, no program can end it."""
+    os.set_inheritable(options.fd, False)
     # First: a process that has threads cannot enter a user namespace, and libraries start threads.
     cut = unshare() if options.unshare else frozenset()
     if options.enclose:
         cut |= enclose(options.scratch, options.fd)
     adopt_orphans()
+    client, scratch = socket.socket(fileno=options.fd), os.path.realpath(options.scratch)
     modules = load_libraries()
-    identity: Identity = choose_identity(options.uid, options.scratch, cut)
-    setup = Setup(os.path.realpath(options.scratch), identity)
+    identity = choose_identity(options.uid, scratch, cut)
+    cell = Cell(identity, filter_here(options.sockets == "any"))
     gc.collect()
     gc.freeze()  # or every collection in a child would copy the pages that it shares with us
-
-    hello: dict[str, Any] = {
-        "hello": 1,
-        "modules": {"python": sys.version.split()[0], **modules},
-        "isolation": {"cut": sorted(cut), "uid": identity.uid, "processes": identity.processes},
+    isolation = {
+        "cut": sorted(cut),
+        "uid": identity.uid,
+        "processes": identity.processes,
+        "filter": cell.filter is not None,
     }
     try:
-        frames.send(connection, hello)
-        serve(connection, setup)
-    except OSError:
+        frames.send(client, {"hello": frames.PROTOCOL, "modules": modules, "isolation": isolation})
+        _serve_alone(client, Setup(scratch, cell))
+    except (frames.ClosedError, frames.BrokenFrameError, OSError):
         pass
     finally:
-        connection.close()
-        _leave(setup.scratch)
+        client.close()
+        empty(scratch, WIPE_SECONDS)
+        with contextlib.suppress(OSError):  # it is mounted here, or something in it would not go
+            os.rmdir(scratch)
+    return 0
+
+
+def _serve_alone(client: socket.socket, setup: Setup) -> None:
+    while True:
+        request, _ = frames.receive(client)
+        if request.get("do") != "lease":
+            return
+        frames.send(client, {"leased": 1})
+        if serve_lease(client, request.get("state") == "variables", setup) != CLEAN:
+            return
+
+
+def filter_here(any_socket: bool) -> bytes | None:
+    """The filter of system calls for this processor; None where there is none."""
+    with contextlib.suppress(NoFilterError):
+        return build(os.uname().machine, any_socket=any_socket)
+    return None
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

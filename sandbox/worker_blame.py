@@ -38,21 +38,29 @@ def blame(wall: float, cpu: float, seen: Seen) -> str:
 
 
 class Standing:
-    """How the worker itself is scheduled, which a program inherits, to be compared with what the program made of it."""
+    """How things stand with a program's process, compared with how they stood before."""
 
     def __init__(self, pid: int) -> None:
         self._pid = pid
-        self._own = _scheduling(os.getpid())
+        self._waited: dict[str, float] = {}
+
+    def begin(self) -> None:
+        """Count from now on: the process ran other programs before, and its tasks waited for a processor then."""
+        for process in _tree(self._pid):
+            for task in _list(f"/proc/{process}/task"):
+                self._waited[f"{process}/{task}"] = _run_delay(f"/proc/{process}/task/{task}/schedstat")
 
     def take(self) -> Seen:
         """Look at the program and everything below it, while it is still alive."""
         waited, changed, looked = 0.0, False, 0
+        own = _scheduling(os.getpid())  # the worker's, which the program inherits
         for pid in _tree(self._pid):
             scheduling = _scheduling(pid)
-            changed |= scheduling is not None and scheduling != self._own
+            changed |= scheduling is not None and scheduling != own
             for task in _list(f"/proc/{pid}/task"):
                 looked += 1
-                waited = max(waited, _run_delay(f"/proc/{pid}/task/{task}/schedstat"))
+                before = self._waited.get(f"{pid}/{task}", 0.0)
+                waited = max(waited, _run_delay(f"/proc/{pid}/task/{task}/schedstat") - before)
                 if looked > MANY:
                     return Seen(0.0, True)
         return Seen(waited, changed)

@@ -1,22 +1,60 @@
 """Taking the files that a program left, as if it had left traps: regular files only, no link followed, all capped.
 
-It is called when every process of the program is dead, so nothing changes under our hands.
+Whoever calls this has the program's own rights and no more, or knows that all its processes are dead. A process that
+still lives (variables are kept) may change what is read, and gains nothing by it.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import stat
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
 MAX_DEPTH = 8
 MAX_ENTRIES = 4096  # looked at in all
 MAX_REASONS = 20
+_SETTLED = 50_000_000  # ns; clocks of file systems tick every few milliseconds
+
+_Print = tuple[int, int, int, int]  # device, inode, size, time of the last change
+
+
+@dataclass
+class Known:
+    """The files that the client has already: those that it gave, and those that were handed out before.
+
+    A file that was not touched is not read again. The kernel's time of change is not the program's to set, but is
+    coarse: it is trusted only if it was some time ago when the file was read.
+    """
+
+    _prints: dict[str, _Print] = field(default_factory=dict)
+    _digests: dict[str, bytes] = field(default_factory=dict)
+
+    def untouched(self, path: str, info: os.stat_result) -> bool:
+        """Whether nobody can have written to it since `learn`."""
+        return self._prints.get(path) == _print(info)
+
+    def same(self, path: str, content: bytes) -> bool:
+        """Whether it has the content that the client has."""
+        return self._digests.get(path) == hashlib.sha256(content).digest()
+
+    def learn(self, path: str, info: os.stat_result, content: bytes) -> None:
+        """The client has this file now."""
+        self._digests[path] = hashlib.sha256(content).digest()
+        self._prints.pop(path, None)
+        if time.time_ns() - info.st_ctime_ns > _SETTLED:
+            self._prints[path] = _print(info)
+
+
+def _print(info: os.stat_result) -> _Print:
+    return info.st_dev, info.st_ino, info.st_size, info.st_ctime_ns
 
 
 def collect(
-    folder: str, patterns: Sequence[str], inputs: Mapping[str, bytes], files: int, total: int
+    folder: str, patterns: Sequence[str], known: Known, files: int, total: int
 ) -> tuple[dict[str, bytes], list[tuple[str, str]]]:
     """The program's files by relative path, in the order of their names, and (path, why) for those left behind."""
     taken: dict[str, bytes] = {}
@@ -39,27 +77,30 @@ def collect(
                     finally:
                         os.close(below)
                     continue
-                if not any(fnmatchcase(path, pattern) for pattern in patterns):
+                if not any(fnmatchcase(path, pattern) for pattern in patterns) or known.untouched(path, info):
                     continue
                 why = _objection(path, info, len(taken) >= files, total)
                 content = b"" if why else _read(fd, name, info)
             except OSError as error:
-                left_out.append((path.encode("utf-8", "replace").decode(), f"cannot be read: {error.strerror}"))
+                left_out.append((path, f"cannot be read: {error.strerror}"))
                 continue
             if why:
-                left_out.append((path.encode("utf-8", "replace").decode(), why))
-            elif inputs.get(path) != content:
+                left_out.append((path, why))
+                continue
+            if not known.same(path, content):
                 taken[path] = content
                 total -= len(content)
+            known.learn(path, info, content)
 
-    root = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     try:
-        visit(root, "", 0)
+        root = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        try:
+            visit(root, "", 0)
+        finally:
+            os.close(root)
     except OSError as error:  # the program took its own folder away, or made it unreadable
         left_out.append((".", f"cannot be read: {error.strerror}"))
-    finally:
-        os.close(root)
-    return taken, left_out[:MAX_REASONS]
+    return taken, [(path.encode("utf-8", "replace").decode(), why) for path, why in left_out[:MAX_REASONS]]
 
 
 def _names(fd: int, budget: list[int], left_out: list[tuple[str, str]], prefix: str) -> list[str]:

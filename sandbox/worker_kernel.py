@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import signal
@@ -45,6 +46,11 @@ def gain_nothing() -> None:
 def be_readable() -> None:
     """Let a process that changed its user read its own /proc entries again."""
     _call("prctl", _PR_SET_DUMPABLE, 1, 0, 0, 0)
+
+
+def be_unreadable() -> None:
+    """Let no other user's process read this one's memory, environment or open files, and write no core."""
+    _call("prctl", _PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
 def drop_capabilities() -> None:
@@ -122,13 +128,23 @@ def _settle_mounts(scratch: str) -> None:
         _call("syscall", _SYS_MOUNT_SETATTR, _AT_FDCWD, path, flags, attributes, len(attributes))
 
 
-def oom_kills() -> int:
-    """How often the kernel killed a process for want of memory, as far as can be told from here; -1 if it cannot."""
-    for path, key in (("/sys/fs/cgroup/memory.events", "oom_kill "), ("/proc/vmstat", "oom_kill ")):
+def be_killed_first() -> None:
+    """When memory runs out in the whole container, let it be this process that goes, and not the worker."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("1000")
+
+
+def oom_kills(contained: bool) -> int:
+    """How often the kernel killed a process for want of memory, as far as can be told from here; -1 if it cannot.
+
+    contained: count those of this container only, and nothing where that is not told.
+    """
+    own = ("/sys/fs/cgroup/memory.events", "/sys/fs/cgroup/memory/memory.oom_control")
+    for path in own if contained else (own[0], "/proc/vmstat"):
         try:
             for line in Path(path).read_text().splitlines():
-                if line.startswith(key):
-                    return int(line[len(key) :])
-        except (OSError, ValueError):
+                if line.startswith("oom_kill "):
+                    return int(line.split()[1])
+        except (OSError, ValueError, IndexError):
             continue
     return -1

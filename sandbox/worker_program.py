@@ -14,102 +14,120 @@ import resource
 import signal
 import struct
 import sys
-import sysconfig
 import threading
 import time
 import traceback
 import types
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any, NoReturn
 
-from .worker_kernel import be_readable, die_with_parent, drop_capabilities, gain_nothing
+from . import worker_filter
+from .worker_identity import Cell
+from .worker_kernel import be_killed_first, be_readable, die_with_parent, drop_capabilities, gain_nothing
 
 FILE_NAME = "program.py"  # what tracebacks call the program
 REPORT_FD = 3
-STARTED, FAILED, NO_MEMORY = b"S", b"F", b"M"
+STARTED, FAILED, NO_MEMORY, DONE = b"S", b"F", b"M", b"D"
+STARTED_FORM, DONE_FORM = struct.Struct("=cd"), struct.Struct("=ciq")  # with the time; with exit code and peak memory
 OPEN_FILES = 256
 PATH = "/usr/local/bin:/usr/bin:/bin"
-_EVERYBODY = 65534  # "nobody": the last resort where a user of its own is refused
-
-
-@dataclass(frozen=True)
-class Identity:
-    """Under which user programs run. uid: None for the worker's own. processes: what a limit on processes counts:
-    "program" (exactly its own), "user" (its user's at the start are added), or "none" (root has no such limit).
-    beside: processes of the worker itself that the kernel counts with the program's."""
-
-    uid: int | None
-    processes: str
-    beside: int = 0
-
-
-def choose_identity(wanted: str | None, scratch: str, cut: Collection[str]) -> Identity:
-    """Find a user for programs: tried in a child, since the user must be able to read the libraries and the folder."""
-    if wanted is not None and os.geteuid() == 0:
-        # A number made of the folder's own: no other worker has it, so that no other's processes count as its own.
-        choices = [(1 << 30) + os.stat(scratch).st_ino % (1 << 30), _EVERYBODY] if wanted == "auto" else [int(wanted)]
-        for uid in choices:
-            if _can_live(uid, scratch):
-                os.chmod(scratch, 0o711)  # the program's user may pass through, not look around
-                return Identity(uid, "program")
-    if os.geteuid() == 0:
-        return Identity(None, "none")
-    if "user" in cut:  # a user namespace counts its own processes only
-        return Identity(None, "program", 2 if "processes" in cut else 1)
-    return Identity(None, "user")
-
-
-def _can_live(uid: int, scratch: str) -> bool:
-    """Whether a process of this user reaches the standard library, the site packages, and its folder's parents."""
-    child = os.fork()
-    if child == 0:
-        try:
-            os.chmod(scratch, 0o711)
-            os.setgroups([])
-            os.setresgid(uid, uid, uid)
-            os.setresuid(uid, uid, uid)
-            paths = sysconfig.get_paths()
-            for folder in {paths["stdlib"], paths["platstdlib"], os.path.dirname(sys.modules["numpy"].__file__ or "")}:
-                os.listdir(folder)
-            os.stat(os.path.join(scratch, "."))
-            os._exit(0)
-        except BaseException:
-            os._exit(1)
-    return os.waitpid(child, 0)[1] == 0
 
 
 def become_program(
-    code: bytes, folder: str, limits: Mapping[str, Any], identity: Identity, stdout: int, stderr: int, report: int
+    code: bytes, folder: str, limits: Mapping[str, Any], cell: Cell, stdout: int, stderr: int, report: int
 ) -> NoReturn:
     """Turn this freshly forked process into the program, run it, and end. Never returns, whatever happens."""
-    try:
-        _settle(folder, stdout, stderr, report)
-        _restrict(limits, identity)
-        os.write(REPORT_FD, STARTED + struct.pack("=d", time.monotonic()))
-    except BaseException as error:
-        try:
-            os.write(REPORT_FD, FAILED + f"{type(error).__name__}: {error}".encode("utf-8", "replace")[:500])
-        finally:
-            os._exit(125)
+    shut_in(folder, limits, cell, stdout, stderr, report)
     status = 1
     try:
+        _report_start()
         status = _run(code)
     finally:
         os._exit(status)
 
 
-def _settle(folder: str, stdout: int, stderr: int, report: int) -> None:
-    """A session, three standard streams and a folder of its own; nothing else of the worker's stays open."""
+def become_interpreter(
+    folder: str, limits: Mapping[str, Any], cell: Cell, stdout: int, stderr: int, report: int, orders: int
+) -> NoReturn:
+    """Turn this freshly forked process into one that runs one program after the other, with the same variables.
+
+    Each comes over `orders`: 4-byte length, 4-byte limit of processor time in seconds, the text. What is reported can
+    be forged by the program: it decides about that program's own result and nothing else.
+    """
+    orders = shut_in(folder, limits, cell, stdout, stderr, report, orders)
+    try:
+        main, me, first = _new_main(), os.getpid(), True
+        while True:
+            length, cpu = struct.unpack("=II", _exactly(orders, 8))
+            code = _exactly(orders, length)
+            usage = resource.getrusage(resource.RUSAGE_SELF)
+            allowed = math.ceil(usage.ru_utime + usage.ru_stime) + cpu
+            with contextlib.suppress(ValueError, OSError):  # the worker counts, too
+                resource.setrlimit(resource.RLIMIT_CPU, (allowed, resource.getrlimit(resource.RLIMIT_CPU)[1]))
+            if first:
+                _report_start()
+            first = False
+            status = _execute(code, main)
+            if os.getpid() != me:  # a child that the program made and that came to the program's end
+                os._exit(status)
+            os.write(REPORT_FD, DONE_FORM.pack(DONE, status, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024))
+    finally:
+        os._exit(1)
+
+
+def _exactly(fd: int, size: int) -> bytes:
+    parts = []
+    while size:
+        part = os.read(fd, min(size, 1 << 20))
+        if not part:
+            os._exit(0)  # the lease is over
+        parts.append(part)
+        size -= len(part)
+    return b"".join(parts)
+
+
+def _report_start() -> None:
+    os.write(REPORT_FD, STARTED_FORM.pack(STARTED, time.monotonic()))
+
+
+def shut_in(
+    folder: str,
+    limits: Mapping[str, Any],
+    cell: Cell,
+    stdout: int,
+    stderr: int,
+    report: int,
+    orders: int | None = None,
+) -> int:
+    """From a copy of the worker to a process that can do what a program may do, and no more. Returns `orders`' number.
+
+    Does not return if any of it fails: no program runs with fewer walls than were asked for.
+    """
+    try:
+        _settle(folder, stdout, stderr, report, orders)
+        _restrict(folder, limits, cell, lasting=orders is not None)
+        return REPORT_FD + 1
+    except BaseException as error:
+        try:
+            os.write(REPORT_FD, FAILED + f"{type(error).__name__}: {error}".encode("utf-8", "replace")[:500])
+        finally:
+            os._exit(125)
+
+
+def _settle(folder: str, stdout: int, stderr: int, report: int, orders: int | None) -> None:
+    """A session and three standard streams of its own; nothing else of the worker's stays open."""
     os.setsid()
     # To high numbers first, so that no dup2 overwrites one that is still needed.
     stdout, stderr, report = (fcntl.fcntl(fd, fcntl.F_DUPFD, 16) for fd in (stdout, stderr, report))
+    if orders is not None:
+        orders = fcntl.fcntl(orders, fcntl.F_DUPFD, 16)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(stdout, 1)
     os.dup2(stderr, 2)
     os.dup2(report, REPORT_FD, inheritable=False)
-    os.closerange(REPORT_FD + 1, 65536)
-    os.chdir(folder)
+    if orders is not None:
+        os.dup2(orders, REPORT_FD + 1, inheritable=False)
+    os.closerange(REPORT_FD + (2 if orders is not None else 1), 65536)
     os.umask(0o077)
     os.environ.clear()
     os.environ.update(PATH=PATH, HOME=folder)
@@ -128,8 +146,12 @@ def _settle(folder: str, stdout: int, stderr: int, report: int) -> None:
         sys.modules["numpy"].random.seed(0)
 
 
-def _restrict(limits: Mapping[str, Any], identity: Identity) -> None:
-    """Another user, no rights, and the limits; the memory's last, as everything before may need some."""
+def _restrict(folder: str, limits: Mapping[str, Any], cell: Cell, lasting: bool) -> None:
+    """Another user, no rights, and the limits; the memory's last, as everything before may need some.
+
+    lasting: it goes on after the first program, so that the limit of processor time is moved from program to program.
+    """
+    identity = cell.identity
     if identity.uid is not None:
         os.setgroups([])
         os.setresgid(identity.uid, identity.uid, identity.uid)
@@ -138,12 +160,16 @@ def _restrict(limits: Mapping[str, Any], identity: Identity) -> None:
     gain_nothing()
     drop_capabilities()  # root's, or those that a user namespace gave
     die_with_parent(signal.SIGKILL)
+    be_killed_first()
+    os.chdir(folder)  # not before: it is the program's, and the worker may have no right to enter
     cpu, most = math.ceil(limits["cpu_seconds"]), int(limits["processes"])
     bounds = {
         resource.RLIMIT_CORE: (0, 0),
         resource.RLIMIT_NOFILE: (OPEN_FILES, OPEN_FILES),
         resource.RLIMIT_FSIZE: (int(limits["file_bytes"]),) * 2,
-        resource.RLIMIT_CPU: (cpu, cpu + 1),  # first a signal that ends it, then one that cannot be ignored
+        resource.RLIMIT_MSGQUEUE: (0, 0),
+        # First a signal that ends it, then one that cannot be ignored.
+        resource.RLIMIT_CPU: (cpu, resource.RLIM_INFINITY if lasting else cpu + 1),
     }
     if identity.processes == "program":
         bounds[resource.RLIMIT_NPROC] = (most + identity.beside,) * 2
@@ -154,6 +180,8 @@ def _restrict(limits: Mapping[str, Any], identity: Identity) -> None:
         hard = resource.getrlimit(which)[1]
         soft = bound if hard == resource.RLIM_INFINITY else (min(bound[0], hard), min(bound[1], hard))
         resource.setrlimit(which, soft)
+    if cell.filter is not None:
+        worker_filter.install(cell.filter)
 
 
 def _mapped() -> int:
@@ -176,7 +204,21 @@ def _tasks_of(uid: int) -> int:
 
 
 def _run(code: bytes) -> int:
-    """Run the program as Python would run a script. Returns its exit code."""
+    """Run the program as Python would run a script, to the end of its threads. Returns its exit code."""
+    status = _execute(code, _new_main())
+    try:
+        for thread in threading.enumerate():
+            if thread is not threading.current_thread() and not thread.daemon:
+                thread.join()
+        atexit._run_exitfuncs()
+    except BaseException as error:
+        status = status or 1
+        _report(error)
+    flushed = _flush()
+    return status or flushed
+
+
+def _new_main() -> types.ModuleType:
     main = types.ModuleType("__main__")
     main.__dict__["__file__"] = FILE_NAME
     sys.modules["__main__"] = main
@@ -185,6 +227,11 @@ def _run(code: bytes) -> int:
     home = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     sys.path[:] = ["", *(p for p in sys.path if p and (os.path.abspath(p) != home or "-packages" in home))]
     gc.enable()
+    return main
+
+
+def _execute(code: bytes, main: types.ModuleType) -> int:
+    """Run a program's text in a module. Returns its exit code."""
     status = 0
     try:
         text = code.decode("utf-8", "surrogatepass")
@@ -195,19 +242,17 @@ def _run(code: bytes) -> int:
     except BaseException as error:
         status = 1
         _report(error)
-    try:
-        for thread in threading.enumerate():
-            if thread is not threading.current_thread() and not thread.daemon:
-                thread.join()
-        atexit._run_exitfuncs()
-    except BaseException as error:
-        status = status or 1
-        _report(error)
+    flushed = _flush()
+    return status or flushed
+
+
+def _flush() -> int:
+    status = 0
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
         except BaseException:  # a full or closed pipe, or something that the program put there
-            status = status or 1
+            status = 1
     return status
 
 

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from ..listening import listen
 from .contract import Passage, SearchBackend
 from .corpus import read_corpus
 from .errors import SearchArgumentError, SearchError, SearchUnavailableError
@@ -139,7 +140,6 @@ def _backend(name: str) -> tuple[SearchBackend, dict[str, Any]]:
 
 def _listening(host: str, port: int) -> socket.socket:
     try:
-        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        return socket.create_server(address, family=family, backlog=1024)
+        return listen(host, port)
     except OSError as error:
         raise SearchArgumentError(f"cannot listen on {host}, port {port}: {error}") from None

@@ -6,11 +6,14 @@ are looked up: so no string is a syntax error, and none can name a field or an o
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
+import shutil
 import tempfile
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -153,11 +156,20 @@ def build_index(folder: str | os.PathLike[str], passages: Iterable[Passage]) -> 
         return write_manifest(aside, manifest)
 
 
-def _scratch() -> tempfile.TemporaryDirectory[str]:
+@contextlib.contextmanager
+def _scratch() -> Iterator[str]:
     try:
-        return tempfile.TemporaryDirectory(prefix="search-index-")
+        folder = tempfile.mkdtemp(prefix="search-index-")
     except OSError as error:
         raise SearchUnavailableError(f"opening an index needs a folder for temporary files: {error}") from None
+    try:
+        yield folder
+    finally:
+        for _ in range(100):  # a thread of tantivy's may make its lock file while we delete
+            shutil.rmtree(folder, ignore_errors=True)
+            if not os.path.exists(folder):
+                break
+            time.sleep(0.01)
 
 
 def _engine() -> ModuleType:

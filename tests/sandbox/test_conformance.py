@@ -22,11 +22,16 @@ class Fake:
     ) -> ExecResult:
         return self.result
 
+    def lease(self, state: str = "files") -> Any:
+        return self
+
     def isolation(self) -> Mapping[str, str]:
         return self.promise
 
     def close(self) -> None: ...
-    def __enter__(self) -> Any: ...
+    def __enter__(self) -> Any:
+        return self
+
     def __exit__(self, *error: object) -> None: ...
 
 

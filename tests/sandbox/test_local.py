@@ -133,14 +133,25 @@ def running(sandbox: LocalSandbox, code: str, wall: float = 60.0) -> tuple[threa
     return thread, out, worker
 
 
-def test_a_worker_that_is_killed_loses_its_program_and_is_replaced() -> None:
+def test_a_worker_that_is_killed_is_replaced_and_its_program_tried_once_more() -> None:
     with LocalSandbox(bubblewrap=False, lanes=1) as sandbox:
-        thread, out, worker = running(sandbox, "import time\ntime.sleep(60)")
+        thread, out, worker = running(sandbox, "import time\ntime.sleep(1)\nprint(1)")
         os.kill(worker, signal.SIGKILL)
         thread.join()
-        assert type(out[0]) is Lost and out[0].infrastructure_failure
+        assert getattr(out[0], "stdout", out[0]) == "1\n"
+        assert sandbox.stats()["retried"] == 1 and sandbox.stats()["started"] == 2
+
+
+def test_a_lease_whose_worker_is_killed_is_lost() -> None:
+    with LocalSandbox(bubblewrap=False, lanes=1) as sandbox:
+        with sandbox.lease() as session:
+            session.exec("", {}, LIMITS)
+            os.killpg(session._lane._process.pid, signal.SIGKILL)
+            with pytest.raises(Lost) as caught:
+                session.exec("print(1)", {}, LIMITS)
+            assert caught.value.infrastructure_failure
         assert sandbox.exec("print(1)", {}, LIMITS).stdout == "1\n"
-        assert sandbox.stats()["lost"] == 1 and sandbox.stats()["started"] == 2
+        assert sandbox.stats()["lost"] == 1
 
 
 def test_an_idle_worker_that_was_killed_is_replaced_without_a_word() -> None:

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.worker_collect import MAX_DEPTH, collect
+from sandbox.worker_collect import MAX_DEPTH, Known, collect
 
 
 def take(folder: Path, **changed: object) -> tuple[dict[str, bytes], list[tuple[str, str]]]:
-    arguments = {"patterns": ["*"], "inputs": {}, "files": 100, "total": 10_000} | changed
+    arguments = {"patterns": ["*"], "known": Known(), "files": 100, "total": 10_000} | changed
     return collect(str(folder), **arguments)  # type: ignore[arg-type]
 
 
@@ -43,15 +43,37 @@ def test_a_folder_that_became_a_link_is_not_entered(tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
     (tmp_path / "real" / "a").write_text("a")
     (tmp_path / "link").symlink_to(tmp_path / "real")
-    with pytest.raises(OSError, match=r".*"):
-        take(tmp_path / "link")
+    files, left_out = take(tmp_path / "link")
+    assert files == {} and [path for path, _ in left_out] == ["."]
 
 
-def test_inputs_left_as_they_were_are_not_handed_back(tmp_path: Path) -> None:
-    (tmp_path / "same").write_bytes(b"1")
+def test_what_the_client_has_is_not_handed_out_again(tmp_path: Path) -> None:
+    known = Known()
+    for name in ("same", "changed", "touched"):
+        (tmp_path / name).write_bytes(b"1")
+        known.learn(name, (tmp_path / name).stat(), b"1")
     (tmp_path / "changed").write_bytes(b"2")
-    files, _ = take(tmp_path, inputs={"same": b"1", "changed": b"1"})
-    assert files == {"changed": b"2"}
+    (tmp_path / "touched").write_bytes(b"1")
+    assert take(tmp_path, known=known)[0] == {"changed": b"2"}
+    assert take(tmp_path, known=known)[0] == {}
+
+
+def test_a_change_within_one_tick_of_the_clock_is_seen(tmp_path: Path) -> None:
+    known, path = Known(), tmp_path / "a"
+    for k in range(200):
+        path.write_bytes(b"%03d" % k)
+        assert take(tmp_path, known=known)[0] == {"a": b"%03d" % k}
+
+
+def test_a_file_that_nobody_touched_for_a_while_is_not_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known, path = Known(), tmp_path / "a"
+    path.write_bytes(b"1")
+    monkeypatch.setattr("time.time_ns", lambda: path.stat().st_ctime_ns + 10**9)
+    known.learn("a", path.stat(), b"1")
+    monkeypatch.setattr("sandbox.worker_collect._read", lambda *_: pytest.fail("it was read"))
+    assert take(tmp_path, known=known) == ({}, [])
 
 
 def test_count_and_bytes_are_capped_to_the_byte(tmp_path: Path) -> None:

@@ -24,6 +24,10 @@ def test_the_base_can_be_chosen_and_the_user_is_not_root() -> None:
 
 
 def test_what_is_copied_is_all_that_the_service_imports() -> None:
-    # The image holds sandbox/search and an otherwise empty package around it.
+    # The image holds sandbox/search, and of the package around it the files that the Dockerfile names.
+    copied = re.findall(r"sandbox/(\w+)\.py", (FOLDER / "Dockerfile").read_text())
+    wanted = {"__init__"}
     for file in (ROOT / "sandbox" / "search").glob("*.py"):
-        assert not re.search(r"^\s*from \.\.", file.read_text(), re.MULTILINE), file
+        wanted.update(re.findall(r"^\s*from \.\.(\w+) import", file.read_text(), re.MULTILINE))
+        assert not re.search(r"^\s*from \.\. ", file.read_text(), re.MULTILINE), file
+    assert sorted(copied) == sorted(wanted)
