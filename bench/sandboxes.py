@@ -26,6 +26,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,7 @@ from sandbox.docker_lane import Walls
 from sandbox.docker_pool import DockerSandbox
 
 HERE = Path(__file__).parent
+CALLERS = 4
 LIMITS = Limits(
     wall_seconds=20,
     cpu_seconds=20,
@@ -57,7 +59,6 @@ turned = cv2.rotate(cv2.convertScaleAbs(picture, alpha=1.2, beta=10), cv2.ROTATE
 cv2.imwrite({target!r}, turned)
 print(turned.shape)
 """
-DEMANDS = {"print, of exec": 8, "print, of run": 30, "picture, of exec": 8, "variables": 1000, "lease": 1, "reset": 20}
 
 
 def photograph() -> bytes:
@@ -71,19 +72,22 @@ def photograph() -> bytes:
     return written.getvalue()
 
 
-def per_second(call: Callable[[], Any], count: int) -> float:
+def per_second(call: Callable[[], Any], count: int, callers: int = 1) -> float:
     start = time.monotonic()
-    for _ in range(count):
-        call()
-    return count / (time.monotonic() - start)
+    with ThreadPoolExecutor(callers) as pool:
+        for ended in [pool.submit(call) for _ in range(count * callers)]:
+            ended.result()
+    return count * callers / (time.monotonic() - start)
 
 
-def take_turns(calls: dict[str, tuple[Callable[[], Any], int]], rounds: int, what: str) -> dict[str, dict[str, float]]:
+def take_turns(
+    calls: dict[str, tuple[Callable[[], Any], int]], rounds: int, what: str, callers: int = 1
+) -> dict[str, dict[str, float]]:
     """Each call's rate a second: the median of rounds, and the extremes."""
     rates: dict[str, list[float]] = {name: [] for name in calls}
     for _ in track(range(rounds), description=what):
         for name, (call, count) in calls.items():
-            rates[name].append(per_second(call, count))
+            rates[name].append(per_second(call, count, callers))
     return {n: {"median": statistics.median(r), "least": min(r), "most": max(r)} for n, r in rates.items()}
 
 
@@ -92,7 +96,7 @@ def expect(result: Any, text: str) -> None:
         raise SystemExit(f"expected {text!r}; got {result}")
 
 
-def against_other_ways(box: DockerSandbox, rounds: int) -> dict[str, dict[str, float]]:
+def against_other_ways(box: DockerSandbox, rounds: int, callers: int) -> dict[str, dict[str, float]]:
     """`print(1)` and the picture: through the lane, by exec in a warm container, by a container a call."""
     client = docker.from_env()
     jpeg = photograph()
@@ -131,12 +135,14 @@ def against_other_ways(box: DockerSandbox, rounds: int) -> dict[str, dict[str, f
                     "print, run": (by_run, 2),
                 },
                 rounds,
-                "print(1)",
+                f"print(1), callers: {callers}",
+                callers,
             )
             found |= take_turns(
                 {"picture, lane": (lane_picture, 20), "picture, exec": (lambda: by_exec(elsewhere), 3)},
                 rounds,
-                "picture",
+                f"picture, callers: {callers}",
+                callers,
             )
         finally:
             warm.remove(force=True)
@@ -173,9 +179,8 @@ def variables(box: DockerSandbox, rounds: int, count: int) -> dict[str, float]:
     return rates
 
 
-def census(box: DockerSandbox) -> dict[str, int]:
+def census(box: DockerSandbox, client: Any) -> dict[str, int]:
     """What there is of what could grow."""
-    client = docker.from_env()
     containers = client.containers.list(all=True, filters={"label": f"{LABEL}.pool={box.pool_id}"})
     pids = [int(row[1]) for c in containers for row in c.top()["Processes"]]
     states = [Path(f"/proc/{p}/stat").read_text().rpartition(")")[2].split()[0] for p in pids]
@@ -202,14 +207,16 @@ def endurance(box: DockerSandbox, calls: int) -> dict[str, Any]:
     ]
     for code, _ in programs * 25:
         box.exec(code, {}, LIMITS)
-    before, wrong, start = census(box), 0, time.monotonic()
+    client = docker.from_env()
+    census(box, client)  # its own connections are open from here on
+    before, wrong, start = census(box, client), 0, time.monotonic()
     for k in track(range(calls), description="many calls"):
         code, status = programs[k % len(programs)]
         wrong += box.exec(code, {}, LIMITS).status != status
     seconds = time.monotonic() - start
     return {"calls": calls, "unexpected results": wrong, "per_second": calls / seconds} | {
         "before": before,
-        "after": census(box),
+        "after": census(box, client),
         "stats": box.stats(),
     }
 
@@ -223,29 +230,40 @@ def machine() -> str:
 
 def report(found: dict[str, Any]) -> str:
     """The figures as a page."""
-    rates, many = found["rates"], found["endurance"]
+    many = found["endurance"]
 
-    def row(name: str, key: str, ratio: str = "", demand: str = "") -> str:
+    def row(name: str, rates: dict[str, Any], key: str, ratio: str = "", demand: str = "") -> str:
         r = rates[key]
         return f"| {name} | {r['median']:,.1f} | {r['least']:,.1f} to {r['most']:,.1f} | {ratio} | {demand} |"
 
-    def times(of: str, than: str) -> str:
-        return f"{rates[of]['median'] / rates[than]['median']:.1f} times"
+    def ways(rates: dict[str, Any]) -> list[str]:
+        def times(of: str, than: str) -> str:
+            return f"{rates[of]['median'] / rates[than]['median']:.1f} times"
+
+        return [
+            "| way | calls a second | range | the lane is faster | demanded |",
+            "|---|---|---|---|---|",
+            row("`print(1)`: a lane of the pool", rates, "print, lane"),
+            row("`exec` in a warm container", rates, "print, exec", times("print, lane", "print, exec"), "8 times"),
+            row("`run --rm`, hardened alike", rates, "print, run", times("print, lane", "print, run"), "30 times"),
+            row("640 x 480 picture: a lane, picture in and out", rates, "picture, lane"),
+            row("`exec`, with its imports", rates, "picture, exec", times("picture, lane", "picture, exec"), "8 times"),
+        ]
 
     lines = [
         "# Sandboxes: speed",
         "",
-        f"`make verify-sandboxes` at commit {found['commit']} on {found['machine']}. One caller, one container; "
-        f"medians of {found['rounds']} rounds in which all ways take turns, with the least and the most.",
+        f"`make verify-sandboxes` at commit {found['commit']} on {found['machine']}. Medians of {found['rounds']} "
+        "rounds in which all ways take turns, with the least and the most.",
         "",
-        "| way | calls a second | range | the lane is faster | demanded |",
-        "|---|---|---|---|---|",
-        row("`print(1)`: a lane of the pool", "print, lane"),
-        row("`exec` in a warm container", "print, exec", times("print, lane", "print, exec"), "8 times"),
-        row("`run --rm`, hardened alike", "print, run", times("print, lane", "print, run"), "30 times"),
-        row("640 x 480 picture: a lane, picture in and out", "picture, lane"),
-        row("`exec`, with its imports", "picture, exec", times("picture, lane", "picture, exec"), "8 times"),
-        row("a lease that keeps variables", "variables", "", "1,000"),
+        f"{CALLERS} callers at a time; {CALLERS} lanes, and one warm container for `exec`, which more do not speed up:",
+        "",
+        *ways(found["together"]),
+        "",
+        "One caller, one container:",
+        "",
+        *ways(found["alone"]),
+        row("a lease that keeps variables", found["alone"], "variables", "", "1,000"),
         "",
         "| milliseconds | median | 95th percentile | most | demanded |",
         "|---|---|---|---|---|",
@@ -274,14 +292,19 @@ def main() -> None:
     rounds, calls = (2, 200) if options.quick else (9, 10_000)
     with DockerSandbox(lanes=1) as box:
         expect(box.exec(PRINT, {}, LIMITS), "1")
-        rates = against_other_ways(box, rounds)
-        rates["variables"] = variables(box, rounds, 300)
+        alone = against_other_ways(box, rounds, 1)
+        alone["variables"] = variables(box, rounds, 300)
         times = leases(box, 20 * rounds)
         many = endurance(box, calls)
         isolation = dict(box.isolation())
+    with DockerSandbox(lanes=CALLERS) as box:
+        while box.stats()["free"] < CALLERS:
+            expect(box.exec(PRINT, {}, LIMITS), "1")
+        together = against_other_ways(box, rounds, CALLERS)
     asked = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=HERE)
-    found = {"commit": asked.stdout.strip(), "machine": machine(), "rounds": rounds, "rates": rates, "leases": times}
-    found |= {"endurance": many, "isolation": isolation, "demands": DEMANDS}
+    found = {"commit": asked.stdout.strip(), "machine": machine(), "rounds": rounds, "leases": times}
+    found |= {"alone": alone, "together": together}
+    found |= {"endurance": many, "isolation": isolation}
     text = report(found)
     print(text)
     if not options.quick:

@@ -57,6 +57,8 @@ def _lease_of_variables(sandbox: Sandbox) -> None:
         )
         result = ended(session.exec("import os\nprint(x, sorted(os.listdir('.')) == ['a', 'b'])", {}, LIMITS), "ok")
         hold(result.stdout == "[1, 2] True\n" and not result.variables_lost, "all of it, after an error", result)
+        result = ended(session.exec("if os.fork():\n  os.wait()\n  print(x)", {}, LIMITS), "ok")
+        hold(result.stdout == "[1, 2]\n", "a child that comes to the program's end to end there", result.stdout)
         ended(session.exec("print('x' * 1000)", {}, replace(LIMITS, output_bytes=100)), "ok")
         ended(session.exec("y = bytearray(800 << 20)", {}, LIMITS), "oom")
         hold(

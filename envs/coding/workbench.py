@@ -24,7 +24,7 @@ SAID = 600  # characters of what a program printed that are shown
 
 # What differs from run to run for no reason that matters: addresses, and the name of the program's folder.
 _ADDRESS = re.compile(r"0x[0-9a-f]{6,16}\b")
-_FOLDER = re.compile(r"(?:/[\w.-]+)*/run-\w+")
+_FOLDER = re.compile(r"(?:/[\w.-]+)*/rllava-sandbox-\w+/run\b|/work/run\b")  # local, and in containers
 
 
 @dataclass(frozen=True)

@@ -186,7 +186,9 @@ def test_baselines_have_the_form_of_an_answer(data: str, name: str) -> None:
         ({"tool_weight": "x"}, "tool_weight"),
     ],
 )
-def test_a_bad_argument_is_refused_at_construction_by_name(data: str, kwargs: dict[str, Any], message: str) -> None:
+def test_a_bad_argument_is_refused_at_construction_by_name(
+    no_engine: None, data: str, kwargs: dict[str, Any], message: str
+) -> None:
     with pytest.raises(ArgumentError, match=message):
         MATCoding(data=data, **{"sandbox": "local"} | kwargs)
 

@@ -266,7 +266,7 @@ def test_a_trainer_that_is_killed_leaves_no_container(engine: Any) -> None:
     assert pool and len(engine.containers.list(filters={"label": f"{LABEL}.pool={pool}"})) == 2
     process.kill()
     process.communicate()
-    until(lambda: not engine.containers.list(all=True, filters={"label": f"{LABEL}.pool={pool}"}))
+    until(lambda: not engine.containers.list(all=True, filters={"label": f"{LABEL}.pool={pool}"}, ignore_removed=True))
 
 
 def test_what_cannot_end_by_itself_is_reaped_when_the_next_sandbox_opens(engine: Any) -> None:
@@ -277,7 +277,7 @@ def test_what_cannot_end_by_itself_is_reaped_when_the_next_sandbox_opens(engine:
     process.communicate()
     with DockerSandbox(lanes=1, walls=SHORT) as sandbox:
         mine = container_of(sandbox, engine)
-        assert engine.containers.list(all=True, filters={"label": f"{LABEL}.pool={pool}"}) == []
+        assert engine.containers.list(all=True, filters={"label": f"{LABEL}.pool={pool}"}, ignore_removed=True) == []
         assert engine.containers.get(mine.id).status == "running"
 
 
@@ -343,4 +343,4 @@ def test_a_signal_to_the_worker_ends_its_container(engine: Any) -> None:
     with DockerSandbox(lanes=1, walls=SHORT) as sandbox:
         container = container_of(sandbox, engine)
         container.kill(signal=signal.SIGTERM)
-        until(lambda: engine.containers.list(all=True, filters={"id": container.id}) == [])
+        until(lambda: engine.containers.list(all=True, filters={"id": container.id}, ignore_removed=True) == [])

@@ -65,6 +65,17 @@ def test_a_change_within_one_tick_of_the_clock_is_seen(tmp_path: Path) -> None:
         assert take(tmp_path, known=known)[0] == {"a": b"%03d" % k}
 
 
+def test_a_time_of_change_that_is_not_yet_past_is_not_trusted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a"
+    path.write_bytes(b"1")
+    info = path.stat()
+    for after, trusted in ((0, False), (10**6, False), (10**9, True)):
+        known = Known()
+        monkeypatch.setattr("time.time_ns", lambda after=after: info.st_ctime_ns + after)
+        known.learn("a", info, b"1")
+        assert known.untouched("a", info) is trusted
+
+
 def test_a_file_that_nobody_touched_for_a_while_is_not_read_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -317,7 +317,9 @@ def test_any_text_is_answered_within_the_space(text: str, verb: str, context: st
         ({"tools": False, "split": "dev"}, "split"),
     ],
 )
-def test_a_bad_argument_is_refused_at_construction_by_name(kwargs: dict[str, Any], message: str) -> None:
+def test_a_bad_argument_is_refused_at_construction_by_name(
+    no_engine: None, kwargs: dict[str, Any], message: str
+) -> None:
     with pytest.raises(ArgumentError, match=message):
         Coding(**kwargs)
 

@@ -78,9 +78,17 @@ def test_a_failing_sandbox_is_not_the_programs_fault(bench: Workbench, monkeypat
         bench.run("print(1)", PICTURE)
 
 
-@pytest.mark.parametrize("name", ["docker", "unix:/run/x", "http://host", "elsewhere"])
-def test_a_sandbox_that_cannot_be_had_is_an_error_that_names_one_that_can(name: str) -> None:
-    with pytest.raises(ArgumentError, match="local"):
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("docker", 'sandbox="local"'),
+        ("elsewhere", "local"),
+        ("unix:/run/x", "No such file.*tools=False"),
+        ("http://127.0.0.1:9", "cannot be reached.*tools=False"),
+    ],
+)
+def test_a_sandbox_that_cannot_be_had_is_an_error_that_says_what_can(no_engine: None, name: str, message: str) -> None:
+    with pytest.raises(ArgumentError, match=message):
         Workbench(name)
 
 

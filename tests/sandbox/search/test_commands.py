@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 pytest.importorskip("tantivy")
@@ -88,7 +89,8 @@ def test_another_search_can_be_served(server: Callable[..., Any], reply: Any, tm
 
 def test_it_ends_when_it_is_told_to(corpus: Path, tmp_path: Path) -> None:
     main(["build", str(corpus), str(tmp_path / "index")])
-    with serving(str(tmp_path / "index")) as (_, process):
+    with serving(str(tmp_path / "index")) as (address, process):
+        assert httpx.get(f"{address}/health").status_code == 200
         process.send_signal(signal.SIGINT)
         process.wait(timeout=20)
         assert process.returncode == 130
