@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import socket
 import sys
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from ..listening import listen
@@ -114,7 +116,17 @@ def _serve(given: argparse.Namespace) -> int:
         address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
         print(f"serving {given.backend} at {address}", flush=True)
         server = uvicorn.Server(config)
+        interrupted = []
+
+        def leave(number: int, frame: FrameType | None) -> None:
+            interrupted.append(number == signal.SIGINT)
+            uvicorn.Server.handle_exit(server, number, frame)
+
+        # asyncio does not tell in every case: an interrupt that comes late ends the service, and is forgotten.
+        server.handle_exit = leave  # type: ignore[method-assign, assignment]
         server.run(sockets=[listener])
+    if any(interrupted):
+        return 130
     return 0 if server.started else 1
 
 

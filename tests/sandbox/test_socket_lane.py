@@ -23,6 +23,7 @@ from sandbox.opening import open_sandbox
 from sandbox.socket_lane import SocketSandbox, dial
 
 LANES = ("one", "two")
+MARK = f"socket-lane-{os.getpid()}"  # other processes test beside us
 
 
 def start(engine: Any, folder: Path, name: str, restart: bool = False) -> Any:
@@ -34,7 +35,7 @@ def start(engine: Any, folder: Path, name: str, restart: bool = False) -> Any:
         user=f"0:{os.getegid()}",
         volumes={str(folder): {"bind": "/run/lane", "mode": "rw"}},
         restart_policy={"Name": "always"},
-        labels={"rllava-gym.test": "socket-lane"},
+        labels={"rllava-gym.test": MARK},
         **options,
     )
 
@@ -103,7 +104,7 @@ def test_two_trainers_share_the_lanes_and_wait_for_each_other(sandbox: SocketSan
 
 
 def test_a_lane_that_was_restarted_is_used_again(sandbox: SocketSandbox, folder: Path, engine: Any) -> None:
-    (container, *_) = engine.containers.list(filters={"label": "rllava-gym.test=socket-lane"})
+    (container, *_) = engine.containers.list(filters={"label": f"rllava-gym.test={MARK}"})
     container.restart(timeout=0)
     deadline = time.monotonic() + 45
     while time.monotonic() < deadline:
@@ -115,7 +116,7 @@ def test_a_lane_that_was_restarted_is_used_again(sandbox: SocketSandbox, folder:
 
 
 def test_nobody_connected_ends_no_lane_that_is_not_owned(folder: Path, engine: Any) -> None:
-    found = engine.containers.list(filters={"label": "rllava-gym.test=socket-lane"})
+    found = engine.containers.list(filters={"label": f"rllava-gym.test={MARK}"})
     assert len(found) == len(LANES)
     assert all("--orphan-seconds" not in container.attrs["Config"]["Cmd"] for container in found)
 
