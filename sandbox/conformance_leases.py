@@ -26,6 +26,8 @@ def _lease_of_files(sandbox: Sandbox) -> None:
     with sandbox.lease() as session:
         result = ended(session.exec("import os\nprint(os.listdir('.'))", {}, LIMITS), "ok")
         hold(result.stdout == "[]\n", "nothing left from the lease before", result.stdout)
+        result = ended(session.exec("open('a', 'w').write('1')", {}, LIMITS), "ok")
+        hold(result.files == {"a": b"1"}, "a file, whatever the lease before had", result.files)
 
 
 def _lease_after_a_mess(sandbox: Sandbox) -> None:

@@ -149,6 +149,7 @@ class DockerLane(Lane):
 
     def _dial(self) -> socket.socket:
         deadline = time.monotonic() + START_SECONDS
+        look = time.monotonic() + 2.0
         why = self.folder / f"{SOCKET}.why"
         while True:
             try:
@@ -156,9 +157,19 @@ class DockerLane(Lane):
             except OSError as error:
                 if why.exists():
                     raise Lost(f"a worker did not start: {why.read_text(errors='replace')[:600]}") from None
+                if time.monotonic() > look:  # seldom: it goes through the engine
+                    look = time.monotonic() + 2.0
+                    if not self._runs():
+                        raise Lost("a container ended before its worker answered") from None
                 if time.monotonic() > deadline:
                     raise Lost(f"a container made no socket within {START_SECONDS:g} s: {error}") from None
             time.sleep(0.02)
+
+    def _runs(self) -> bool:
+        try:
+            return bool(self._client.containers.get(self.name).status in ("created", "running"))
+        except failures():
+            return False
 
 
 def _tmpfs(size: int) -> str:

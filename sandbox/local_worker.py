@@ -107,7 +107,7 @@ def _bubblewrap(scratch: str, cut: bool) -> list[str]:
     mounts = ["--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc", "--bind", scratch, scratch]
     # As the first process of its namespace nothing inside can signal the worker.
     # Without --die-with-parent: the kernel means the thread that started it, which may well end before the trainer.
-    return ["bwrap", "--as-pid-1", *own, *mounts, "--chdir", scratch, "--"]
+    return [shutil.which("bwrap") or "bwrap", "--as-pid-1", *own, *mounts, "--chdir", scratch, "--"]
 
 
 @functools.cache

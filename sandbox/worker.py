@@ -30,7 +30,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import gc
+import errno
 import os
 import resource
 import signal
@@ -38,13 +38,16 @@ import socket
 import sys
 
 from . import frames
+from .worker_facts import look_around, places_of
 from .worker_filter import NoFilterError, build
-from .worker_identity import Cell, choose_identity
+from .worker_front import Front, listen, spawn_session
+from .worker_identity import OPEN_TO_ALL, Cell, choose_identity
+from .worker_janitor import Janitor, JanitorLostError
 from .worker_kernel import adopt_orphans, be_unreadable, enclose, unshare
+from .worker_nursery import OwnNursery, Zygote, ZygoteLostError, load_libraries, settle
 from .worker_place import empty
 from .worker_run import WIPE_SECONDS, Setup
-from .worker_session import CLEAN, serve_lease
-from .worker_zygote import load_libraries
+from .worker_session import serve_lease
 
 
 def _options(arguments: list[str] | None) -> argparse.Namespace:
@@ -74,23 +77,36 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _in_container(options: argparse.Namespace) -> int:
-    from .worker_front import Front, listen
-    from .worker_zygote import be_zygote
-
+    """Nothing is done without: what is missing is printed, and written beside the socket that clients wait for."""
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))  # the first process of a container has no default for it
     be_unreadable()
     adopt_orphans()
-    ours, theirs = socket.socketpair()
-    if os.fork() == 0:
-        ours.close()
-        be_zygote(theirs, options.listen, options.scratch, options.uid)
-    theirs.close()
     try:
-        hello, _ = frames.receive(ours)
-    except (frames.ClosedError, frames.BrokenFrameError):
+        front = _prepare(options, os.path.realpath(options.scratch))
+    except (OSError, NoFilterError, JanitorLostError, ZygoteLostError) as error:
+        why = f"the worker did not start: {error}"
+        print(why, file=sys.stderr, flush=True)
+        with contextlib.suppress(OSError), open(f"{options.listen}.why", "w") as file:
+            os.chmod(file.fileno(), 0o660)
+            file.write(why)
         return 1
-    Front(hello, ours, listen(options.listen), options.orphan_seconds).serve()
+    front.serve()
     return 0
+
+
+def _prepare(options: argparse.Namespace, scratch: str) -> Front:
+    program = build(os.uname().machine)
+    identity = choose_identity(options.uid, scratch, (), OPEN_TO_ALL)
+    if identity.uid is None:
+        raise OSError(errno.EPERM, "it must be root with CAP_SETUID and CAP_SETGID, to give programs another user")
+    places = places_of(identity.uid, scratch)
+    walls = look_around(identity.uid)
+    janitor = Janitor(identity.uid, identity.uid + 1, scratch, places)
+    zygote = Zygote(Cell(identity, program))
+    session = spawn_session(Setup(scratch, identity.uid, zygote, janitor), janitor, zygote)
+    isolation = {"uid": identity.uid, "filter": True, "walls": walls, "wiped": [scratch, *places]}
+    hello = {"hello": frames.PROTOCOL, "modules": zygote.modules, "isolation": isolation}
+    return Front(hello, session, listen(options.listen), options.orphan_seconds)
 
 
 def _on_machine(options: argparse.Namespace) -> int:
@@ -105,8 +121,7 @@ def _on_machine(options: argparse.Namespace) -> int:
     modules = load_libraries()
     identity = choose_identity(options.uid, scratch, cut)
     cell = Cell(identity, filter_here(options.sockets == "any"))
-    gc.collect()
-    gc.freeze()  # or every collection in a child would copy the pages that it shares with us
+    settle()
     isolation = {
         "cut": sorted(cut),
         "uid": identity.uid,
@@ -115,7 +130,7 @@ def _on_machine(options: argparse.Namespace) -> int:
     }
     try:
         frames.send(client, {"hello": frames.PROTOCOL, "modules": modules, "isolation": isolation})
-        _serve_alone(client, Setup(scratch, cell))
+        _serve_alone(client, Setup(scratch, identity.uid, OwnNursery(cell)))
     except (frames.ClosedError, frames.BrokenFrameError, OSError):
         pass
     finally:
@@ -132,7 +147,7 @@ def _serve_alone(client: socket.socket, setup: Setup) -> None:
         if request.get("do") != "lease":
             return
         frames.send(client, {"leased": 1})
-        if serve_lease(client, request.get("state") == "variables", setup) != CLEAN:
+        if not serve_lease(client, request.get("state") == "variables", setup):
             return
 
 

@@ -38,10 +38,11 @@ def blame(wall: float, cpu: float, seen: Seen) -> str:
 
 
 class Standing:
-    """How things stand with a program's process, compared with how they stood before."""
+    """How things stand with a program's process, compared with how they stood before. parent: whose scheduling it
+    inherited."""
 
-    def __init__(self, pid: int) -> None:
-        self._pid = pid
+    def __init__(self, pid: int, parent: int) -> None:
+        self._pid, self._parent = pid, parent
         self._waited: dict[str, float] = {}
 
     def begin(self) -> None:
@@ -53,7 +54,7 @@ class Standing:
     def take(self) -> Seen:
         """Look at the program and everything below it, while it is still alive."""
         waited, changed, looked = 0.0, False, 0
-        own = _scheduling(os.getpid())  # the worker's, which the program inherits
+        own = _scheduling(self._parent)
         for pid in _tree(self._pid):
             scheduling = _scheduling(pid)
             changed |= scheduling is not None and scheduling != own

@@ -18,6 +18,9 @@ import socket
 import struct
 from collections.abc import Sequence
 
+_libc = ctypes.CDLL(None, use_errno=True)
+_libc.prctl.argtypes = (ctypes.c_int, *[ctypes.c_ulong] * 4)
+
 _ALLOW, _ERRNO, _KILL = 0x7FFF0000, 0x00050000, 0x80000000
 _LOAD, _EQUAL, _AT_LEAST, _ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06  # BPF_LD|W|ABS, BPF_JMP|J..|K, BPF_RET|K
 _NUMBER, _ARCHITECTURE, _ARGUMENTS = 0, 4, 16  # where struct seccomp_data has them; arguments have eight bytes each
@@ -198,12 +201,11 @@ def install(program: bytes) -> None:
     Raises:
         OSError: the kernel refused it.
     """
-    libc = ctypes.CDLL(None, use_errno=True)
     buffer = ctypes.create_string_buffer(program, len(program))
     # struct sock_fprog: a count, six bytes of padding, a pointer.
     fprog = ctypes.create_string_buffer(struct.pack("=H6xQ", len(program) // 8, ctypes.addressof(buffer)), 16)
     set_seccomp, mode_filter = 22, 2
-    if libc.prctl(set_seccomp, ctypes.c_ulong(mode_filter), fprog, ctypes.c_ulong(0), ctypes.c_ulong(0)) != 0:
+    if _libc.prctl(set_seccomp, mode_filter, ctypes.addressof(fprog), 0, 0) != 0:
         number = ctypes.get_errno()
         raise OSError(number, f"the kernel refused the system call filter: {os.strerror(number)}")
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import os
-import sys
 import sysconfig
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -76,8 +76,9 @@ def _can_live(uid: int, scratch: str, mode: int) -> bool:
             os.setgroups([])
             os.setresgid(uid, uid, uid)
             os.setresuid(uid, uid, uid)
-            paths = sysconfig.get_paths()
-            for folder in {paths["stdlib"], paths["platstdlib"], os.path.dirname(sys.modules["numpy"].__file__ or "")}:
+            paths, numpy = sysconfig.get_paths(), importlib.util.find_spec("numpy")
+            needed = [paths["stdlib"], paths["platstdlib"]] + ([os.path.dirname(numpy.origin or "")] if numpy else [])
+            for folder in needed:
                 os.listdir(folder)
             os.stat(os.path.join(scratch, "."))
             os._exit(0)

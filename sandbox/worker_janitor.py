@@ -50,7 +50,6 @@ class Janitor:
             finally:
                 os._exit(1)
         theirs.close()
-        self.fd = self._socket.fileno()
         self.folder = ""
         self._receive(ANSWER_SECONDS)
 
@@ -80,6 +79,10 @@ class Janitor:
     def clear(self, seconds: float) -> bool:
         """See `Place.clear`; also False if any process of the program's user is there. Kill and reap them before."""
         return bool(self._ask({"do": "clear", "seconds": seconds}, seconds=seconds)[0].get("clean"))
+
+    def let_go(self) -> None:
+        """Leave it to another process, which has a copy of our end. When the last is closed, it ends."""
+        self._socket.close()
 
     def _ask(
         self, request: dict[str, Any], blobs: Sequence[bytes] = (), seconds: float = 0.0

@@ -10,6 +10,7 @@ import struct
 from pathlib import Path
 
 _libc = ctypes.CDLL(None, use_errno=True)
+_libc.prctl.argtypes = (ctypes.c_int, *[ctypes.c_ulong] * 4)  # once: a fresh child pays for every page that it touches
 
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_CHILD_SUBREAPER, _PR_SET_NO_NEW_PRIVS = 1, 4, 36, 38
 _CLONE_NEWUTS, _CLONE_NEWIPC, _CLONE_NEWUSER, _CLONE_NEWNET = 0x04000000, 0x08000000, 0x10000000, 0x40000000
@@ -28,29 +29,35 @@ def _call(name: str, *arguments: int | bytes) -> None:
         raise OSError(number, f"{name}: {os.strerror(number)}")
 
 
+def _prctl(what: int, value: int) -> None:
+    if _libc.prctl(what, value, 0, 0, 0) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"prctl: {os.strerror(number)}")
+
+
 def adopt_orphans() -> None:
     """Processes below us whose parent dies become our children, so that none escapes."""
-    _call("prctl", _PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
 
 def die_with_parent(signal_number: int) -> None:
     """Be sent this signal when the parent dies. A change of user forgets it: call this afterwards."""
-    _call("prctl", _PR_SET_PDEATHSIG, signal_number, 0, 0, 0)
+    _prctl(_PR_SET_PDEATHSIG, signal_number)
 
 
 def gain_nothing() -> None:
     """No program started from here gains rights by set-user-id bits or file capabilities."""
-    _call("prctl", _PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+    _prctl(_PR_SET_NO_NEW_PRIVS, 1)
 
 
 def be_readable() -> None:
     """Let a process that changed its user read its own /proc entries again."""
-    _call("prctl", _PR_SET_DUMPABLE, 1, 0, 0, 0)
+    _prctl(_PR_SET_DUMPABLE, 1)
 
 
 def be_unreadable() -> None:
     """Let no other user's process read this one's memory, environment or open files, and write no core."""
-    _call("prctl", _PR_SET_DUMPABLE, 0, 0, 0, 0)
+    _prctl(_PR_SET_DUMPABLE, 0)
 
 
 def drop_capabilities() -> None:
@@ -131,7 +138,11 @@ def _settle_mounts(scratch: str) -> None:
 def be_killed_first() -> None:
     """When memory runs out in the whole container, let it be this process that goes, and not the worker."""
     with contextlib.suppress(OSError):
-        Path("/proc/self/oom_score_adj").write_text("1000")
+        fd = os.open("/proc/self/oom_score_adj", os.O_WRONLY)
+        try:
+            os.write(fd, b"1000")
+        finally:
+            os.close(fd)
 
 
 def oom_kills(contained: bool) -> int:

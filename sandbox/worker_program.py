@@ -18,7 +18,7 @@ import threading
 import time
 import traceback
 import types
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
 from . import worker_filter
@@ -33,46 +33,47 @@ OPEN_FILES = 256
 PATH = "/usr/local/bin:/usr/bin:/bin"
 
 
-def become_program(
-    code: bytes, folder: str, limits: Mapping[str, Any], cell: Cell, stdout: int, stderr: int, report: int
-) -> NoReturn:
-    """Turn this freshly forked process into the program, run it, and end. Never returns, whatever happens."""
-    shut_in(folder, limits, cell, stdout, stderr, report)
+def become(folder: str, limits: Mapping[str, Any], cell: Cell, lasting: bool, fds: Sequence[int]) -> NoReturn:
+    """Turn this freshly forked process into a program's, run it, and end. Never returns, whatever happens.
+
+    fds: stdout, stderr, report, and orders, over which the program comes: 4-byte length, 4-byte limit of processor time
+    in seconds, the text. lasting: run one program after the other with the same variables, until orders are closed.
+
+    What is reported can be forged by the program: it decides about that program's own result and nothing else.
+    """
+    orders = _shut_in(folder, limits, cell, lasting, fds)
     status = 1
     try:
+        if lasting:
+            _run_many(orders)
+        _, code = _receive(orders)
+        os.close(orders)
         _report_start()
         status = _run(code)
     finally:
         os._exit(status)
 
 
-def become_interpreter(
-    folder: str, limits: Mapping[str, Any], cell: Cell, stdout: int, stderr: int, report: int, orders: int
-) -> NoReturn:
-    """Turn this freshly forked process into one that runs one program after the other, with the same variables.
+def _run_many(orders: int) -> NoReturn:
+    main, me, first = _new_main(), os.getpid(), True
+    while True:
+        cpu, code = _receive(orders)
+        usage = resource.getrusage(resource.RUSAGE_SELF)
+        allowed = math.ceil(usage.ru_utime + usage.ru_stime) + cpu
+        with contextlib.suppress(ValueError, OSError):  # the worker counts, too
+            resource.setrlimit(resource.RLIMIT_CPU, (allowed, resource.getrlimit(resource.RLIMIT_CPU)[1]))
+        if first:
+            _report_start()
+        first = False
+        status = _execute(code, main)
+        if os.getpid() != me:  # a child that the program made and that came to the program's end
+            os._exit(status)
+        os.write(REPORT_FD, DONE_FORM.pack(DONE, status, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024))
 
-    Each comes over `orders`: 4-byte length, 4-byte limit of processor time in seconds, the text. What is reported can
-    be forged by the program: it decides about that program's own result and nothing else.
-    """
-    orders = shut_in(folder, limits, cell, stdout, stderr, report, orders)
-    try:
-        main, me, first = _new_main(), os.getpid(), True
-        while True:
-            length, cpu = struct.unpack("=II", _exactly(orders, 8))
-            code = _exactly(orders, length)
-            usage = resource.getrusage(resource.RUSAGE_SELF)
-            allowed = math.ceil(usage.ru_utime + usage.ru_stime) + cpu
-            with contextlib.suppress(ValueError, OSError):  # the worker counts, too
-                resource.setrlimit(resource.RLIMIT_CPU, (allowed, resource.getrlimit(resource.RLIMIT_CPU)[1]))
-            if first:
-                _report_start()
-            first = False
-            status = _execute(code, main)
-            if os.getpid() != me:  # a child that the program made and that came to the program's end
-                os._exit(status)
-            os.write(REPORT_FD, DONE_FORM.pack(DONE, status, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024))
-    finally:
-        os._exit(1)
+
+def _receive(orders: int) -> tuple[int, bytes]:
+    length, cpu = struct.unpack("=II", _exactly(orders, 8))
+    return cpu, _exactly(orders, length)
 
 
 def _exactly(fd: int, size: int) -> bytes:
@@ -90,22 +91,14 @@ def _report_start() -> None:
     os.write(REPORT_FD, STARTED_FORM.pack(STARTED, time.monotonic()))
 
 
-def shut_in(
-    folder: str,
-    limits: Mapping[str, Any],
-    cell: Cell,
-    stdout: int,
-    stderr: int,
-    report: int,
-    orders: int | None = None,
-) -> int:
+def _shut_in(folder: str, limits: Mapping[str, Any], cell: Cell, lasting: bool, fds: Sequence[int]) -> int:
     """From a copy of the worker to a process that can do what a program may do, and no more. Returns `orders`' number.
 
     Does not return if any of it fails: no program runs with fewer walls than were asked for.
     """
     try:
-        _settle(folder, stdout, stderr, report, orders)
-        _restrict(folder, limits, cell, lasting=orders is not None)
+        _settle(folder, fds)
+        _restrict(folder, limits, cell, lasting)
         return REPORT_FD + 1
     except BaseException as error:
         try:
@@ -114,20 +107,17 @@ def shut_in(
             os._exit(125)
 
 
-def _settle(folder: str, stdout: int, stderr: int, report: int, orders: int | None) -> None:
+def _settle(folder: str, fds: Sequence[int]) -> None:
     """A session and three standard streams of its own; nothing else of the worker's stays open."""
     os.setsid()
     # To high numbers first, so that no dup2 overwrites one that is still needed.
-    stdout, stderr, report = (fcntl.fcntl(fd, fcntl.F_DUPFD, 16) for fd in (stdout, stderr, report))
-    if orders is not None:
-        orders = fcntl.fcntl(orders, fcntl.F_DUPFD, 16)
+    stdout, stderr, report, orders = (fcntl.fcntl(fd, fcntl.F_DUPFD, 16) for fd in fds)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(stdout, 1)
     os.dup2(stderr, 2)
     os.dup2(report, REPORT_FD, inheritable=False)
-    if orders is not None:
-        os.dup2(orders, REPORT_FD + 1, inheritable=False)
-    os.closerange(REPORT_FD + (2 if orders is not None else 1), 65536)
+    os.dup2(orders, REPORT_FD + 1, inheritable=False)
+    os.closerange(REPORT_FD + 2, 65536)
     os.umask(0o077)
     os.environ.clear()
     os.environ.update(PATH=PATH, HOME=folder)
@@ -140,10 +130,8 @@ def _settle(folder: str, stdout: int, stderr: int, report: int, orders: int | No
         )
         setattr(sys, name, stream)
         setattr(sys, f"__{name}__", stream)
-    if "random" in sys.modules:
+    if "random" in sys.modules:  # it takes a new seed at every fork; NumPy has that of `load_libraries`
         sys.modules["random"].seed(0)
-    if "numpy" in sys.modules:
-        sys.modules["numpy"].random.seed(0)
 
 
 def _restrict(folder: str, limits: Mapping[str, Any], cell: Cell, lasting: bool) -> None:
@@ -186,8 +174,11 @@ def _restrict(folder: str, limits: Mapping[str, Any], cell: Cell, lasting: bool)
 
 def _mapped() -> int:
     """Bytes of address space that this process takes now."""
-    with open("/proc/self/statm") as file:
-        return int(file.read().split()[0]) * resource.getpagesize()
+    fd = os.open("/proc/self/statm", os.O_RDONLY)
+    try:
+        return int(os.read(fd, 256).split()[0]) * resource.getpagesize()
+    finally:
+        os.close(fd)
 
 
 def _tasks_of(uid: int) -> int:

@@ -12,8 +12,8 @@ from typing import Any, Protocol
 
 from . import frames
 from .worker_blame import Seen, Standing, blame
-from .worker_identity import Cell
 from .worker_janitor import Janitor
+from .worker_nursery import Nursery
 from .worker_program import DONE, DONE_FORM, NO_MEMORY, STARTED, STARTED_FORM
 
 TICK = 0.25  # seconds; how long the worker sleeps at most, so that it notices when it was not woken
@@ -45,10 +45,12 @@ class Ground(Protocol):
 
 @dataclass(frozen=True)
 class Setup:
-    """What stays the same from lease to lease. janitor: None where the worker itself may kill, collect and wipe."""
+    """What stays the same from lease to lease. user: the programs', None for the worker's own. janitor: None where the
+    worker itself may kill, collect and wipe."""
 
     scratch: str
-    cell: Cell
+    user: int | None
+    nursery: Nursery
     janitor: Janitor | None = None
 
 
@@ -95,8 +97,8 @@ class Stream:
 class Process:
     """A program's process and our ends of its pipes.
 
-    orders: None if it runs one program and ends. pending: what is still to be written there. used: whether a program
-    ran in it before.
+    lasting: it runs one program after the other, and reports the end of each. pending: what is still to be written to
+    orders. used: whether a program ran in it before.
     """
 
     pid: int
@@ -104,14 +106,15 @@ class Process:
     stdout: int
     stderr: int
     report: int
-    orders: int | None = None
+    orders: int
+    lasting: bool
     pending: bytes = b""
     used: bool = False
 
     def write(self) -> None:
         """Hand over as much of what is pending as is taken. One that does not read or died is found out elsewhere."""
         try:
-            if self.orders is not None and self.pending:
+            if self.pending:
                 self.pending = self.pending[os.write(self.orders, self.pending[: 1 << 16]) :]
         except BlockingIOError:
             pass
@@ -121,8 +124,7 @@ class Process:
     def close(self) -> None:
         """Close our ends."""
         for fd in (self.pidfd, self.stdout, self.stderr, self.report, self.orders):
-            if fd is not None:
-                os.close(fd)
+            os.close(fd)
 
 
 @dataclass
@@ -150,22 +152,22 @@ def processor_seconds(pid: int) -> float:
 
 
 def watch(
-    process: Process, stdout: Stream, stderr: Stream, client: socket.socket, limits: Mapping[str, Any]
+    process: Process, parent: int, stdout: Stream, stderr: Stream, client: socket.socket, limits: Mapping[str, Any]
 ) -> Watched:
-    """Wait until the program ends, or reports its end, or must be stopped. Stops nothing.
+    """Wait until the program ends, or reports its end, or must be stopped. Stops nothing. parent: who forked it.
 
     Raises:
         ClientGoneError: the client closed the connection.
     """
     seen, wall = Watched(), float(limits["wall_seconds"])
-    standing = Standing(process.pid)
+    standing = Standing(process.pid, parent)
     poll = select.poll()
     for fd in (process.pidfd, stdout.fd, stderr.fd, process.report):
         poll.register(fd, select.POLLIN)
     poll.register(client, select.POLLRDHUP | select.POLLHUP)
-    used = processor_seconds(process.pid) if process.orders is not None else 0.0
+    used = processor_seconds(process.pid) if process.lasting else 0.0
     process.write()
-    if process.orders is not None and process.pending:
+    if process.pending:
         poll.register(process.orders, select.POLLOUT)
     begun, late = time.monotonic(), 0.0
     told = begun
@@ -192,11 +194,11 @@ def watch(
             seen.report = (seen.report + news)[:1024]
             if not running and has_started(seen.report):
                 begun, late = time.monotonic(), 0.0
-        if process.orders is not None and process.orders in events:
+        if process.orders in events:
             process.write()
             if not process.pending:
                 poll.unregister(process.orders)
-        if process.orders is not None and _done(seen.report) is not None:
+        if process.lasting and _done(seen.report) is not None:
             seen.verdict = "done"
             break
         if process.pidfd in events:
@@ -210,7 +212,7 @@ def watch(
             if late > wall:
                 seen.verdict, seen.detail = "stalled", f"the worker itself was not woken for {late:.1f} s"
             break
-        if process.orders is not None and processor_seconds(process.pid) - used > limits["cpu_seconds"] + 1:
+        if process.lasting and processor_seconds(process.pid) - used > limits["cpu_seconds"] + 1:
             seen.verdict = "cpu"  # it moved its own limit
             break
         if first_look:
@@ -222,7 +224,7 @@ def watch(
     seen.ended = time.monotonic()
     seen.report += read_report(process.report)  # reported before it died, perhaps, and not read yet
     seen.started = STARTED_FORM.unpack_from(seen.report)[1] if has_started(seen.report) else begun
-    if process.orders is not None:
+    if process.lasting:
         seen.cpu = max(processor_seconds(process.pid) - used, 0.0)
     if seen.verdict == "done":
         seen.exit_code, seen.peak = _done(seen.report) or (0, 0)
@@ -259,31 +261,24 @@ def read_report(fd: int) -> bytes:
         return b""
 
 
-def end_all(ground: Ground, process: Process, seen: Watched, wall: float) -> bool:
-    """Kill a program and everything that it started, and reap it. False if something would not die.
+def end_all(ground: Ground, nursery: Nursery, process: Process, seen: Watched, wall: float) -> bool:
+    """Kill a program and everything that it started, and have it buried. False if something would not die.
 
-    What lost its parent has us as its parent, as the caller has made itself the one who adopts. With all processor time
-    known, a time-out gets its verdict: the program's fault or the machine's.
+    With all processor time known, a time-out gets its verdict: the program's fault or the machine's.
     """
-    deadline, pause = time.monotonic() + KILL_SECONDS, 0.0002
-    ground.kill(process.pid)
+    deadline = time.monotonic() + KILL_SECONDS
     while True:
-        try:
-            gone, status, usage = os.wait4(-1, os.WNOHANG)
-        except ChildProcessError:
+        ground.kill(process.pid)
+        found = nursery.reap(process.pid, 0.1)
+        seen.peak = max(seen.peak, found.peak)
+        # Of a process that ran several programs, this one's part is known already.
+        seen.cpu += found.other_cpu + (0.0 if process.lasting else found.own_cpu)
+        if found.status is not None:
+            seen.status = found.status
+        if found.nobody_left:
             break
-        if gone:
-            seen.peak = max(seen.peak, usage.ru_maxrss * 1024)
-            if gone == process.pid:
-                seen.status = status
-            if gone != process.pid or process.orders is None:  # of an interpreter's, this program's part is known
-                seen.cpu += usage.ru_utime + usage.ru_stime
-            continue
         if time.monotonic() > deadline:
             return False
-        time.sleep(pause)
-        pause = min(2 * pause, 0.02)
-        ground.kill(process.pid)
     if seen.evidence is not None and (fault := blame(wall, seen.cpu, seen.evidence)):
         seen.verdict, seen.detail = "stalled", fault
     return True

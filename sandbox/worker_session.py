@@ -1,7 +1,6 @@
-"""One lease: a process that serves one client from its first program to its last, and leaves nothing.
+"""The process that serves leases, one after the other: each from its client's first program to its last.
 
-It is forked for the lease and ends with it. What it learns of programs and files is in no other process, so that no
-later program finds traces of them in its own memory, which is a copy of the worker's.
+It has a program started, watched, stopped and judged, and sees to it that nothing is left; it runs none itself.
 
     {"do": "run", "limits", "outputs", "names", "last"} + program, files ->  an answer + stdout, stderr, files
     {"do": "end"}                                                        ->  {"ended": 1, "spent"}
@@ -13,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import socket
 import struct
 import sys
@@ -21,9 +21,9 @@ from typing import Any
 
 from . import frames
 from .worker_janitor import JanitorLostError
-from .worker_kernel import adopt_orphans, oom_kills
+from .worker_kernel import oom_kills
+from .worker_nursery import ZygoteLostError
 from .worker_place import OwnPlace
-from .worker_program import become_interpreter, become_program
 from .worker_run import (
     WIPE_SECONDS,
     ClientGoneError,
@@ -38,12 +38,10 @@ from .worker_run import (
 )
 from .worker_verdict import judge
 
-CLEAN, SPENT = 0, 3  # exit codes of the process
 
-
-def serve_lease(client: socket.socket, variables: bool, setup: Setup) -> int:
-    """Serve one lease; CLEAN, or SPENT if something could not be cleared away."""
-    adopt_orphans()
+def serve_lease(client: socket.socket, variables: bool, setup: Setup) -> bool:
+    """Serve one lease. False if something could not be cleared away: this worker must not be used again."""
+    kills = oom_kills(True)
     lease = Lease(setup, variables)
     clean = False
     try:
@@ -61,11 +59,22 @@ def serve_lease(client: socket.socket, variables: bool, setup: Setup) -> int:
                 break
     except (frames.ClosedError, frames.BrokenFrameError, ClientGoneError):
         pass
-    except (JanitorLostError, OSError) as error:
+    except (JanitorLostError, ZygoteLostError, OSError) as error:
         print(f"a lease failed: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
+        lease.quiet = False
+        with contextlib.suppress(OSError):
+            frames.send(client, last_words(kills, str(error)))
     finally:
         clean = lease.close()
-    return CLEAN if clean else SPENT
+    return clean
+
+
+def last_words(kills: int, why: str) -> dict[str, Any]:
+    """What a client is told when a part of the worker died; kills: how many the kernel had killed before, in want of
+    memory. Nothing in a container takes memory but the program: whom the kernel chooses then is a matter of chance."""
+    if -1 < kills < oom_kills(True):
+        return {"session": "oom", "why": "the program took all the memory of its container"}
+    return {"session": "died", "why": why}
 
 
 class Lease:
@@ -79,7 +88,7 @@ class Lease:
             setup.janitor.begin()
             self._ground = setup.janitor
         else:
-            self._ground = OwnPlace(setup.scratch, setup.cell.identity.uid)
+            self._ground = OwnPlace(setup.scratch, setup.user)
         self._interpreter: Process | None = None
         self._programs = 0
         self._kills = oom_kills(self._contained)
@@ -94,7 +103,7 @@ class Lease:
 
         Raises:
             ClientGoneError: after everything was stopped.
-            JanitorLostError: nothing is known of anything any more.
+            JanitorLostError, ZygoteLostError: nothing is known of anything any more.
         """
         limits, inputs = request["limits"], dict(zip(request["names"], blobs[1:], strict=True))
         self._programs += 1
@@ -106,22 +115,21 @@ class Lease:
             return self._no_room(error)
         if not self._contained:  # others' count as well
             self._kills = oom_kills(False)
-        process = self._interpreter or self._start(blobs[0], limits)
-        if process.orders is not None:
-            read_report(process.report)  # forged since the last program's end
-            process.pending = struct.pack("=II", len(blobs[0]), limits["cpu_seconds"]) + blobs[0]
+        process = self._interpreter or self._start(limits)
+        read_report(process.report)  # forged since the last program's end
+        process.pending = struct.pack("=II", len(blobs[0]), limits["cpu_seconds"]) + blobs[0]
         stdout, stderr = (Stream(fd, limits["output_bytes"]) for fd in (process.stdout, process.stderr))
         seen = Watched()
         try:
-            seen = watch(process, stdout, stderr, client, limits)
+            seen = watch(process, self._setup.nursery.pid, stdout, stderr, client, limits)
             if seen.verdict == "done":
                 process.used = True
             else:
                 self._interpreter = None
-                self.quiet = end_all(self._ground, process, seen, limits["wall_seconds"])
+                self._end(process, seen, limits["wall_seconds"])
         except BaseException:
             self._interpreter = None
-            self.quiet = end_all(self._ground, process, Watched(), limits["wall_seconds"])
+            self._end(process, Watched(), 0.0)
             process.close()
             raise
         stdout.drain()
@@ -147,10 +155,10 @@ class Lease:
         if self._closed is None:
             try:
                 if self._interpreter is not None:
-                    self.quiet = end_all(self._ground, self._interpreter, Watched(), 0.0) and self.quiet
+                    self._end(self._interpreter, Watched(), 0.0)
                     self._interpreter.close()
                 self._closed = self._ground.clear(WIPE_SECONDS) and self.quiet
-            except (JanitorLostError, OSError):
+            except (JanitorLostError, ZygoteLostError, OSError):
                 self._closed = False
         return self._closed
 
@@ -174,41 +182,32 @@ class Lease:
             "variables_lost": self._variables and self._interpreter is None,
         }, [b"", b""]
 
+    def _end(self, process: Process, seen: Watched, wall: float) -> None:
+        self.quiet = end_all(self._ground, self._setup.nursery, process, seen, wall) and self.quiet
+
     def _still_there(self) -> bool:
         """Whether the process with the variables lives; if it does not, what it left behind is ended."""
         process = self._interpreter
         if process is None:
             return False
-        with contextlib.suppress(ChildProcessError):
-            if os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
-                return True
+        if not select.select([process.pidfd], [], [], 0)[0]:
+            return True
         self._interpreter = None
-        self.quiet = end_all(self._ground, process, Watched(), 0.0) and self.quiet
+        self._end(process, Watched(), 0.0)
         process.close()
         return False
 
-    def _start(self, code: bytes, limits: Mapping[str, Any]) -> Process:
-        """Fork the program's process, or the one that keeps variables."""
-        ours, theirs = [], []
-        for _ in range(3):
-            reading, writing = os.pipe2(os.O_CLOEXEC)
-            os.set_blocking(reading, False)
-            ours.append(reading)
-            theirs.append(writing)
-        orders = os.pipe2(os.O_CLOEXEC) if self._variables else None
-        pid = os.fork()
-        if pid == 0:
-            folder, cell = self._ground.folder, self._setup.cell
-            stdout, stderr, report = theirs
-            if orders is not None:
-                become_interpreter(folder, limits, cell, stdout, stderr, report, orders[0])
-            become_program(code, folder, limits, cell, stdout, stderr, report)
-        for fd in theirs:
-            os.close(fd)
-        process = Process(pid, os.pidfd_open(pid), ours[0], ours[1], ours[2])
-        if orders is not None:
-            os.close(orders[0])
-            os.set_blocking(orders[1], False)
-            process.orders = orders[1]
-            self._interpreter = process
+    def _start(self, limits: Mapping[str, Any]) -> Process:
+        """A process for the program, or for all that share variables."""
+        reading, writing = zip(*(os.pipe2(os.O_CLOEXEC) for _ in range(4)), strict=True)
+        ours, theirs = [*reading[:3], writing[3]], [*writing[:3], reading[3]]
+        try:
+            pid = self._setup.nursery.bear(self._ground.folder, limits, self._variables, theirs)
+        finally:
+            for fd in theirs:
+                os.close(fd)
+        for fd in ours:
+            os.set_blocking(fd, False)
+        process = Process(pid, os.pidfd_open(pid), ours[0], ours[1], ours[2], ours[3], self._variables)
+        self._interpreter = process if self._variables else None
         return process

@@ -91,6 +91,33 @@ def test_the_socket_is_for_the_trainers_group_alone(sandbox: DockerSandbox) -> N
     assert sandbox.exec(code, {}, LIMITS).stdout == "shut\n"
 
 
+def test_no_program_finds_traces_of_another_in_its_memory(sandbox: DockerSandbox) -> None:
+    # The marker is written such that the search does not find itself.
+    look = """
+    import re
+    found = 0
+    marker = re.compile(rb'jade[f]alcon')
+    with open('/proc/self/maps') as maps, open('/proc/self/mem', 'rb', 0) as memory:
+        for line in maps:
+            where, rights = line.split()[:2]
+            low, high = (int(part, 16) for part in where.split('-'))
+            if rights.startswith('r') and '[v' not in line and high - low < 1 << 28:
+                try:
+                    memory.seek(low)
+                    found += len(marker.findall(memory.read(high - low)))
+                except OSError:
+                    pass
+    print(found)
+    """
+    leave = "x = 'jadefalcon' * 100\nprint(x, len(open('a').read()))"
+    with sandbox.lease() as session:  # that it can be found at all
+        mine = session.exec("kept = 'jadefalcon'\n" + textwrap.dedent(look), {}, LIMITS)
+        assert int(mine.stdout) > 0
+    for _ in range(3):
+        sandbox.exec(leave, {"a": b"jadefalcon" * 10_000}, LIMITS)
+        assert sandbox.exec(textwrap.dedent(look), {}, LIMITS).stdout == "0\n"
+
+
 def test_gvisor_is_one_option(engine: Any) -> None:
     assert Walls(runtime="runsc").options()["runtime"] == "runsc"
 
@@ -167,6 +194,19 @@ def test_a_container_that_is_killed_costs_one_more_try(engine: Any) -> None:
         assert getattr(out[0], "stdout", out[0]) == "1\n" and sandbox.stats()["retried"] == 1
 
 
+@pytest.mark.parametrize("which", ["janitor", "zygote", "session"])
+def test_whichever_part_of_the_worker_dies_another_lane_is_tried(engine: Any, which: str) -> None:
+    with DockerSandbox(lanes=1, walls=SHORT) as sandbox:
+        container = container_of(sandbox, engine)
+        first = container.id
+        thread, out = call(sandbox, "import time\ntime.sleep(1.5)\nprint(1)")
+        _, *parts = sorted(int(row[1]) for row in container.top()["Processes"])
+        os.kill(dict(zip(("janitor", "zygote", "session"), parts, strict=False))[which], signal.SIGKILL)
+        thread.join()
+        assert getattr(out[0], "stdout", out[0]) == "1\n" and sandbox.stats()["retried"] == 1
+        assert container_of(sandbox, engine).id != first
+
+
 def test_a_container_that_is_killed_in_a_lease_is_lost_and_never_the_programs_fault(engine: Any) -> None:
     with DockerSandbox(lanes=1, walls=SHORT) as sandbox:
         with sandbox.lease() as session:
@@ -221,12 +261,15 @@ def test_a_program_that_the_machine_did_not_run_is_stalled(engine: Any) -> None:
     cpu = min(os.sched_getaffinity(0))
     with DockerSandbox(lanes=1, walls=Walls(orphan_seconds=2)) as sandbox:
         container = container_of(sandbox, engine)
-        # The least share of a processor that others want.
-        container.update(cpu_shares=2)
+        # On a processor that others want.
         for row in container.top()["Processes"]:
             os.sched_setaffinity(int(row[1]), {cpu})
         loop = f"import os\nos.sched_setaffinity(0, {{{cpu}}})\nprint(flush=True)\nwhile 1: pass"
-        hogs = [subprocess.Popen([sys.executable, "-c", loop], stdout=subprocess.PIPE) for _ in range(8)]
+        hogs = [
+            # Sessions of their own, each of which counts as much to the scheduler as all containers together.
+            subprocess.Popen([sys.executable, "-c", loop], stdout=subprocess.PIPE, start_new_session=True)
+            for _ in range(12)
+        ]
         try:
             for hog in hogs:
                 assert hog.stdout is not None and hog.stdout.readline()

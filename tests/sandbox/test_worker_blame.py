@@ -59,7 +59,7 @@ def child(code: str) -> subprocess.Popen[str]:
 def test_a_changed_scheduling_is_seen(code: str, changed: bool) -> None:
     process = child(code)
     try:
-        assert Standing(process.pid).take().changed is changed
+        assert Standing(process.pid, os.getpid()).take().changed is changed
     finally:
         below = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
         for pid in [*map(int, below), process.pid]:
@@ -73,7 +73,7 @@ def test_waiting_for_a_processor_is_counted_and_sleeping_is_not() -> None:
     loops, sleeper = [child(pin + "while 1: pass") for _ in range(3)], child(pin + "time.sleep(60)")
     try:
         time.sleep(1.0)
-        waits = [Standing(process.pid).take().waited for process in (loops[0], sleeper)]
+        waits = [Standing(process.pid, os.getpid()).take().waited for process in (loops[0], sleeper)]
         assert waits[0] > 0.3 and waits[1] < waits[0] / 2
     finally:
         for process in (*loops, sleeper):

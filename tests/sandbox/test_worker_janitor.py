@@ -36,8 +36,7 @@ def janitor(user: int, scratch: Path) -> Iterator[Janitor]:
     made = Janitor(user, user + 1, str(scratch), [])
     made.begin()
     yield made
-    os.close(made.fd)
-    made._socket.detach()
+    made.let_go()
     with contextlib.suppress(ChildProcessError):
         os.wait()
 
