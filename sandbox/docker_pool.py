@@ -80,7 +80,11 @@ class _Containers:
         except OSError as error:
             raise Lost(f"no folder can be made for a lane's socket: {error}") from None
         name = f"rllava-lane-{self.pool_id}-{self._started}"
-        return DockerLane(self._client, self._image, name, folder, self._walls, labels(self.pool_id))
+        try:
+            return DockerLane(self._client, self._image, name, folder, self._walls, labels(self.pool_id))
+        finally:
+            # The SDK keeps connections for each of the last 25 addresses, and a container's own is hardly asked again.
+            self._client.close()
 
     def stop(self, lane: Lane) -> None:
         assert isinstance(lane, DockerLane)

@@ -185,6 +185,17 @@ def call(sandbox: DockerSandbox, code: str, wall: float = 60.0) -> tuple[threadi
     return thread, out
 
 
+def test_replacing_lanes_leaves_no_file_open(engine: Any) -> None:
+    with DockerSandbox(lanes=1, walls=SHORT, max_uses=1) as sandbox:
+        assert sandbox.exec("print(1)", {}, LIMITS).ok
+        assert sandbox.exec("print(1)", {}, LIMITS).ok
+        before = len(os.listdir("/proc/self/fd"))
+        for _ in range(4):
+            assert sandbox.exec("print(1)", {}, LIMITS).ok
+        assert sandbox.stats()["replaced"] >= 5
+        assert len(os.listdir("/proc/self/fd")) <= before + 2  # a lane that is being stopped may still have its own
+
+
 def test_a_container_that_is_killed_costs_one_more_try(engine: Any) -> None:
     with DockerSandbox(lanes=1, walls=SHORT) as sandbox:
         container = container_of(sandbox, engine)
