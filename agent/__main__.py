@@ -1,4 +1,4 @@
-"""`python -m agent train | eval`."""
+"""`python -m agent train | eval | algorithms | recipes`."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ USAGE = """usage: python -m agent COMMAND ...
 
   train RECIPE [--option value ...]   train a policy; the same command continues a run that was cut off
   eval --model FOLDER --env.id ID     evaluate a checkpoint
+  algorithms                          list families, advantage estimators and policy losses, with source and options
   recipes                             list the packaged recipes
 
 Each command explains its options with --help.
@@ -20,7 +21,12 @@ Each command explains its options with --help.
 def main(arguments: Sequence[str]) -> int:
     """Run a command; returns the exit status: 0 done, 1 an error that was explained, 2 wrong usage, 130 interrupted."""
     _refuse_shadowed_packages()
-    commands: dict[str, Callable[[Sequence[str]], int]] = {"train": _train, "eval": _eval, "recipes": _recipes}
+    commands: dict[str, Callable[[Sequence[str]], int]] = {
+        "train": _train,
+        "eval": _eval,
+        "algorithms": _algorithms,
+        "recipes": _recipes,
+    }
     if not arguments or arguments[0] not in commands:
         known = bool(arguments) and arguments[0] in ("-h", "--help")
         print(USAGE, file=sys.stdout if known else sys.stderr)
@@ -75,6 +81,12 @@ def _eval(arguments: Sequence[str]) -> int:
     from .evaluate_command import evaluate_command
 
     return evaluate_command(arguments)
+
+
+def _algorithms(arguments: Sequence[str]) -> int:
+    from .algorithms_command import algorithms_command
+
+    return algorithms_command(arguments)
 
 
 def _recipes(arguments: Sequence[str]) -> int:

@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from .config_algorithm import AlgorithmConfig, CriticConfig, RewardConfig
+
 
 @dataclass(frozen=True)
 class EnvironmentConfig:
@@ -56,6 +58,23 @@ class TinyShape:
 
 
 @dataclass(frozen=True)
+class LoraConfig:
+    """Low-rank adapters in place of full training.
+
+    Args:
+        rank: Of the adapters; 0: the weights themselves are trained.
+        alpha: Adapters are scaled by alpha / rank.
+        dropout: Of what goes into an adapter.
+        target: "language" (the language model's linear layers), "all-linear", or a regular expression of module names.
+    """
+
+    rank: int = 0
+    alpha: float = 16.0
+    dropout: float = 0.0
+    target: str = "language"
+
+
+@dataclass(frozen=True)
 class ModelConfig:
     """The policy's model.
 
@@ -66,6 +85,7 @@ class ModelConfig:
         device: "auto" (a GPU if there is one), "cpu", "cuda" or "cuda:1".
         torch_threads: Threads of one operation on the CPU; 0 leaves torch's default. A tiny model is fastest with 1.
         gradient_checkpointing: Compute activations again in the backward pass instead of keeping them.
+        lora: Low-rank adapters in place of full training.
     """
 
     path: str = "tiny"
@@ -74,6 +94,7 @@ class ModelConfig:
     device: str = "auto"
     torch_threads: int = 0
     gradient_checkpointing: bool = False
+    lora: LoraConfig = field(default_factory=LoraConfig)
 
 
 @dataclass(frozen=True)
@@ -143,26 +164,18 @@ class RolloutConfig:
 
 
 @dataclass(frozen=True)
-class AlgorithmConfig:
-    """What is optimised.
+class RatesConfig:
+    """Learning rates of the model's parts, as multiples of `optimizer.lr`; 0 freezes a part.
 
     Args:
-        advantage: Advantage estimator; allowed: see `agent.objective.advantage.ADVANTAGES`.
-        policy_loss: Policy loss; allowed: see `agent.objective.policy_loss.POLICY_LOSSES`.
-        clip_low: The probability ratio is held above 1 - clip_low.
-        clip_high: The probability ratio is held below 1 + clip_high.
-        kl_coef: Weight of the divergence from the starting policy; 0 needs no reference model.
-        kl_estimator: How that divergence is estimated.
-        shuffle_rewards: A control: permute the rewards over the whole batch, so that nothing can be learned from them.
+        vision: The vision tower.
+        connector: What joins it to the language model.
+        language: The language model with its embeddings and head.
     """
 
-    advantage: Literal["grpo"] = "grpo"
-    policy_loss: Literal["ppo_clip"] = "ppo_clip"
-    clip_low: float = 0.2
-    clip_high: float = 0.2
-    kl_coef: float = 0.0
-    kl_estimator: Literal["k2", "k3"] = "k3"
-    shuffle_rewards: bool = False
+    vision: float = 1.0
+    connector: float = 1.0
+    language: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -179,6 +192,7 @@ class OptimizerConfig:
         beta2: Of AdamW.
         max_grad_norm: Longer gradients are scaled down to this norm.
         micro_batch_tokens: Tokens, padding included, of one forward and backward pass.
+        rates: Learning rates of the model's parts.
     """
 
     steps: int = 200
@@ -190,6 +204,7 @@ class OptimizerConfig:
     beta2: float = 0.99
     max_grad_norm: float = 1.0
     micro_batch_tokens: int = 8192
+    rates: RatesConfig = field(default_factory=RatesConfig)
 
 
 @dataclass(frozen=True)
@@ -254,7 +269,9 @@ class Config:
         model: The policy's model.
         cold_start: Supervised steps before reinforcement learning.
         rollout: How episodes are collected.
+        reward: What is added to the environment's reward.
         algorithm: What is optimised.
+        critic: The value function, where the algorithm needs one.
         optimizer: How the weights move.
         evaluation: When and how the policy is evaluated.
         check: The check that sampler and trainer agree.
@@ -266,7 +283,9 @@ class Config:
     model: ModelConfig = field(default_factory=ModelConfig)
     cold_start: ColdStartConfig = field(default_factory=ColdStartConfig)
     rollout: RolloutConfig = field(default_factory=RolloutConfig)
+    reward: RewardConfig = field(default_factory=RewardConfig)
     algorithm: AlgorithmConfig = field(default_factory=AlgorithmConfig)
+    critic: CriticConfig = field(default_factory=CriticConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     check: CheckConfig = field(default_factory=CheckConfig)

@@ -5,6 +5,7 @@ AgentError
 ├── CheckpointError    a model folder or a saved state cannot be read or written
 ├── ObservationError   an environment returned what its contract does not allow; the run stops
 ├── EnvironmentFault   an environment raised; the run stops
+├── RewardFault        a term of the reward raised, or gave something that is not a finite number; the run stops
 ├── MismatchError      sampler and trainer disagree about a token's log-probability
 └── RunDirectoryError  the run directory belongs to another configuration or is in use
 """
@@ -30,6 +31,10 @@ class ObservationError(AgentError):
 
 class EnvironmentFault(AgentError):
     """An environment raised an exception: the fault of its author."""
+
+
+class RewardFault(AgentError):
+    """A term that the recipe adds to the reward failed: the fault of its author."""
 
 
 class MismatchError(AgentError):

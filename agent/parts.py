@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
+from .algorithm import Algorithm, resolve
 from .config import Config, ModelConfig
 from .engine.checkpoint import load_state
 from .engine.local import LocalEngine
 from .errors import CheckpointError, ConfigError
 from .evaluate import task_count
+from .model import lora
 from .model.boxes import with_boxes
 from .model.load import VLM, load_vlm
 from .model.tiny import make_tiny_vlm
+from .model.trainable import freeze, gradient_norms, parameter_groups
 from .roles.actor import Actor
+from .roles.critic import Critic
 from .roles.reference import Reference
+from .roles.reward import Term, make_terms
 from .rollout.engine import RolloutEngine
 from .rollout.environments import EnvironmentPool, EnvironmentSpec, import_modules, make_environment, optional
 from .rollout.episodes import DriverOptions, EpisodeDriver
@@ -38,8 +45,12 @@ class Parts:
     renderer: Renderer
     actor: Actor
     reference: Reference | None
+    critic: Critic | None
     train_engine: LocalEngine
     rollout_engine: RolloutEngine
+    algorithm: Algorithm
+    terms: tuple[Term, ...]
+    kl_coef: float
     _drivers: dict[str, EpisodeDriver] = field(default_factory=dict)
 
     @property
@@ -64,6 +75,43 @@ class Parts:
             options = DriverOptions(sizes.concurrency, sizes.threads, sizes.deterministic)
             self._drivers[split] = EpisodeDriver(self.rollout_engine, self.renderer, pool, options)
         return self._drivers[split]
+
+    def begin_learning(self) -> None:
+        """After the cold start: reinforcement learning begins with the policy as it is now."""
+        self.train_engine.take_weights()
+        self.rollout_engine.load_weights(self.policy_tensors(), 0)
+        if self.reference is not None:
+            self.reference = Reference(self.actor)
+        if self.critic is not None:
+            self.critic = make_critic(self.config, self.vlm, self.algorithm)
+            self.train_engine = _train_engine(self.config, self.vlm, self.algorithm, self.critic)
+
+    def policy_tensors(self) -> Iterator[tuple[str, torch.Tensor]]:
+        """The policy's weights as the rollout engine takes them."""
+        yield from self.vlm.model.state_dict(keep_vars=True).items()
+
+    def gradient_norms(self) -> dict[str, float]:
+        """Of each part of the model that is trained, as gradients stand now."""
+        return {f"grad_norm/{part}": norm for part, norm in gradient_norms(self.vlm.model).items()}
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a continued run needs beside the policy's weights."""
+        state: dict[str, Any] = {"engine": self.train_engine.state_dict(), "kl_coef": self.kl_coef}
+        if self.critic is not None:
+            state["critic"] = self.critic.state_dict()
+        if self.reference is not None and self.config.algorithm.divergence.refresh_every:
+            state["reference"] = self.reference.state_dict()
+        return state
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from what `state_dict` gave, with the policy's weights loaded already."""
+        self.train_engine.load_state_dict(state["engine"])
+        self.kl_coef = state["kl_coef"]
+        if self.critic is not None:
+            self.critic.load_state_dict(state["critic"])
+        if self.reference is not None and "reference" in state:
+            self.reference.load_state_dict(state["reference"])
+        self.rollout_engine.load_weights(self.policy_tensors(), state["step"])
 
     def close(self) -> None:
         for driver in self._drivers.values():
@@ -108,23 +156,72 @@ def build(config: Config, folder: Path, checkpoint: Path | None) -> Parts:
     device, dtype = placement(config.model)
     if config.model.torch_threads:
         torch.set_num_threads(config.model.torch_threads)
-    vlm = load_vlm(checkpoint or start, dtype, device)
+    algorithm, terms = resolve(config), make_terms(config.reward.terms)
+    adapted = config.model.lora.rank > 0
+    vlm = load_vlm(start if checkpoint is None or adapted else checkpoint, dtype, device)
+    _choose_trained(config, vlm)
+    if adapted and checkpoint is not None:
+        lora.load_adapter(vlm.model, checkpoint / lora.FOLDER)
     if config.model.gradient_checkpointing:
         vlm.model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
-    banned = vlm.processor.banned_ids
-    actor = Actor(vlm.model, config.rollout.temperature, banned)
-    reference = None
-    if config.algorithm.kl_coef:
-        # After a cold start the reference is the policy that reinforcement learning begins with: checkpoint step_0.
-        origin = checkpoint.parent / "step_0" if checkpoint is not None else start
-        reference = Reference(Actor(load_vlm(origin, dtype, device).model, config.rollout.temperature, banned))
-    train_engine = LocalEngine(vlm.model, config.optimizer)
-    rollout_engine = TransformersEngine(vlm.model, vlm.processor.image_token_id, vlm.processor.merge)
+    actor = Actor(vlm.model, config.rollout.temperature, vlm.processor.banned_ids)
+    critic = make_critic(config, vlm, algorithm)
+    parts = Parts(
+        config,
+        vlm,
+        Renderer(vlm.processor),
+        actor,
+        _reference(config, actor, start, checkpoint) if algorithm.needs_reference else None,
+        critic,
+        _train_engine(config, vlm, algorithm, critic),
+        TransformersEngine(vlm.model, vlm.processor.image_token_id, vlm.processor.merge),
+        algorithm,
+        terms,
+        config.algorithm.divergence.coef,
+    )
     if checkpoint is not None:
-        state = load_state(checkpoint)
-        train_engine.load_state_dict(state["engine"])
-        rollout_engine.load_weights(train_engine.named_tensors(), state["step"])
-    return Parts(config, vlm, Renderer(vlm.processor), actor, reference, train_engine, rollout_engine)
+        parts.load_state_dict(load_state(checkpoint))
+    return parts
+
+
+def make_critic(config: Config, vlm: VLM, algorithm: Algorithm) -> Critic | None:
+    """A critic that begins from the policy as it is, if the algorithm asks for values."""
+    if not algorithm.needs_values:
+        return None
+    return Critic(vlm.model, config.critic, config.optimizer, algorithm.updates)
+
+
+def _choose_trained(config: Config, vlm: VLM) -> None:
+    """Adapters or whole weights, and the frozen parts."""
+    rates, options = asdict(config.optimizer.rates), config.model.lora
+    for part, rate in rates.items():
+        if not 0 <= rate < float("inf"):
+            raise ConfigError(f"optimizer.rates.{part}: must be a number of at least 0, got {rate}")
+    frozen = [part for part, rate in rates.items() if not rate]
+    if options.rank:
+        on = [part for part in rates if part not in frozen]
+        seed = derive_seed(config.run.seed, "lora") % 2**31
+        lora.attach(vlm.model, options.rank, options.alpha, options.dropout, options.target, seed, on)
+    else:
+        freeze(vlm.model, frozen)
+
+
+def _train_engine(config: Config, vlm: VLM, algorithm: Algorithm, critic: Critic | None) -> LocalEngine:
+    groups = parameter_groups(vlm.model, asdict(config.optimizer.rates))
+    if critic is not None and critic.shared:
+        groups.append({"params": list(critic.head.parameters()), "rate": config.critic.lr / config.optimizer.lr})
+    return LocalEngine(vlm.model, config.optimizer, groups, algorithm.updates)
+
+
+def _reference(config: Config, actor: Actor, start: Path, checkpoint: Path | None) -> Reference:
+    """The policy that reinforcement learning began with: the checkpoint step_0, or the recipe's model."""
+    if config.model.lora.rank and not config.cold_start.sources:
+        return Reference(actor, adapter_off=True)
+    origin = start if checkpoint is None else checkpoint.parent / "step_0"
+    if config.model.lora.rank and checkpoint is None:
+        return Reference(actor)
+    device, dtype = placement(config.model)
+    return Reference(replace(actor, model=load_vlm(origin, dtype, device).model), copied=False)
 
 
 def placement(model: ModelConfig) -> tuple[str, str]:
@@ -181,7 +278,7 @@ def _check(config: Config) -> None:
     sizes = config.rollout
     for name, value, least in (
         ("rollout.prompts_per_step", sizes.prompts_per_step, 1),
-        ("rollout.group_size", sizes.group_size, 2),
+        ("rollout.group_size", sizes.group_size, 1),
         ("rollout.max_turn_tokens", sizes.max_turn_tokens, 1),
         ("rollout.max_turns", sizes.max_turns, 1),
         ("rollout.concurrency", sizes.concurrency, 1),
@@ -219,9 +316,4 @@ def _check(config: Config) -> None:
         raise ConfigError(
             f"rollout.max_row_tokens: {sizes.max_row_tokens} leaves no room for a prompt beside "
             f"rollout.max_turn_tokens={sizes.max_turn_tokens}"
-        )
-    if not 0 <= config.algorithm.clip_low < 1 or config.algorithm.clip_high < 0:
-        raise ConfigError(
-            "algorithm.clip_low must be in [0, 1) and algorithm.clip_high at least 0, got "
-            f"{config.algorithm.clip_low} and {config.algorithm.clip_high}"
         )

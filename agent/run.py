@@ -9,6 +9,7 @@ from typing import Any
 from rich.console import Console
 
 from .coldstart import Demonstrator, cold_start
+from .collect import budget
 from .config import Config
 from .evaluate import (
     evaluate_baseline,
@@ -25,9 +26,8 @@ from .parts import Parts, build, environment_spec
 from .progress import Progress
 from .records import write_trajectories
 from .report import write_report
-from .roles.reference import Reference
 from .run_directory import RunDirectory
-from .train import budget, save, train, validate
+from .train import save, train, validate
 
 BASELINES = ("constant", "random", "blind", "oracle")
 SHOWN_TRANSCRIPTS = 24
@@ -115,10 +115,7 @@ def _cold_start(config: Config, parts: Parts, directory: RunDirectory, progress:
         progress.step,
         lambda: stop.requested,
     )
-    parts.train_engine.take_weights()
-    parts.rollout_engine.load_weights(parts.train_engine.named_tensors(), 0)
-    if parts.reference is not None:  # the policy that reinforcement learning begins with
-        parts.reference = Reference(parts.actor)
+    parts.begin_learning()
     directory.write_json("cold_start.json", {"steps": steps})
 
 

@@ -12,25 +12,30 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from . import agreement
+from .collect import budget, collect
 from .config import Config
-from .engine.batching import Batch, make_batch
+from .describe import describe, mean_of, peak_memory
 from .engine.checkpoint import save_checkpoint
+from .engine.experience import Experience
 from .errors import AgentError, CheckpointError, MismatchError
 from .evaluate import evaluate_policy, primary_metric, scores_of
+from .illness import Watch
 from .interrupt import Interrupt
-from .objective.advantage import ADVANTAGES, group_statistics
+from .lesson import Lesson, mini_batches, prepare, rewards_of, taught
+from .objective.aggregation import trajectory_weights
+from .objective.kl import adapted
 from .parts import Parts
 from .progress import Progress
 from .records import write_trajectories
-from .roles.reward import scores_and_validity, shuffled
-from .rollout.episode import Budget, EpisodeSpec
+from .roles.critic import told
+from .roles.reference import Reference
 from .rollout.episodes import EpisodeDriver
 from .run_directory import RunDirectory
-from .seeds import derive_seed, generator
-from .types import Trajectory, TrajectoryGroup
-from .update import accumulate_gradient
+from .update import Learner, accumulate_gradient, selected
 
 
 @dataclass(frozen=True)
@@ -48,45 +53,39 @@ def train(config: Config, parts: Parts, run: RunDirectory, first: int, progress:
         MismatchError: sampler and trainer disagree; a checkpoint of the weights before the bad step is saved.
     """
     run.begin(first)
-    step = first
-    saved = first
+    step = saved = first
+    learner, watch = learner_of(config, parts), Watch()
     while step < config.optimizer.steps and not stop.requested:
         started = time.perf_counter()
         with _kept(config, parts, run, step, saved, progress):
-            groups = rollout(config, parts, step)
-        trajectories = [trajectory for group in groups for trajectory in group.trajectories]
+            collected = collect(config, parts, step)
         rolled = time.perf_counter()
 
-        scores, valid = scores_and_validity(trajectories)
-        if config.algorithm.shuffle_rewards:
-            scores = shuffled(scores, valid, config.run.seed, step)
-        siblings = torch.arange(len(groups)).repeat_interleave(config.rollout.group_size)
-        advantages = ADVANTAGES[config.algorithm.advantage](scores, siblings, valid)
-        metrics = _describe(trajectories, scores, valid, siblings)
-
-        batch = trainable(parts, trajectories, advantages)
-        if batch is None:
-            parts.train_engine.skip()
-        else:
-            # What has no gradient is left out of the computation, not out of the mean.
-            tokens = sum(trajectory.action_count for trajectory in trajectories if trajectory.valid)
-            micro = config.optimizer.micro_batch_tokens
-            gradient = accumulate_gradient(
-                parts.actor, parts.reference, parts.train_engine, batch, config.algorithm, tokens, micro
-            )
-            try:
-                metrics |= _agree(config, parts, batch, trajectories, gradient.logprobs, progress)
-            except MismatchError:
-                parts.train_engine.discard()
-                save(config, parts, run, step)
-                raise
-            metrics |= gradient.metrics | {"lr": parts.train_engine.lr, "grad_norm": parts.train_engine.step()}
+        with _kept(config, parts, run, step, saved, progress):
+            rewards = rewards_of(config, parts, collected.trajectories, collected.siblings, step)
+        lesson = prepare(
+            learner, parts, collected.trajectories, collected.siblings, rewards, collected.greedy_scores, parts.kl_coef
+        )
+        metrics = describe(lesson) | collected.metrics
+        prepared = time.perf_counter()
+        try:
+            metrics |= learn(config, parts, learner, lesson, step, progress)
+        except MismatchError:
+            parts.train_engine.discard()
+            save(config, parts, run, step)
+            raise
         step += 1
-        parts.rollout_engine.load_weights(parts.train_engine.named_tensors(), step)
-        metrics |= {"seconds/rollout": rolled - started, "seconds/update": time.perf_counter() - rolled}
+        parts.rollout_engine.load_weights(parts.policy_tensors(), step)
+        learner = _moved_reference(config, parts, learner, step)
+        metrics |= {
+            "seconds/rollout": rolled - started,
+            "seconds/credit": prepared - rolled,
+            "seconds/update": time.perf_counter() - prepared,
+            "memory/peak_mib": peak_memory(),
+        }
 
         if step % config.run.record_every == 0 or step == 1:
-            _record_or_warn(parts, run, step, trajectories, advantages, progress)
+            _record_or_warn(parts, run, step, lesson, progress)
         parts.renderer.forget()  # the pictures of this step's episodes
         every = config.evaluation.validate_every
         if every and (step % every == 0 or step == config.optimizer.steps):
@@ -95,6 +94,8 @@ def train(config: Config, parts: Parts, run: RunDirectory, first: int, progress:
         metrics["seconds/step"] = time.perf_counter() - started
         run.log(step, metrics)
         progress.step(step, metrics)
+        for illness in watch.look(metrics):
+            progress.warn(f"step {step}: {illness}")
         if step % config.run.save_every == 0:
             saved = _save_or_warn(config, parts, run, step, progress) or saved
     if saved != step:
@@ -102,46 +103,59 @@ def train(config: Config, parts: Parts, run: RunDirectory, first: int, progress:
     return Finished(step, stop.requested and step < config.optimizer.steps)
 
 
-def rollout(config: Config, parts: Parts, step: int) -> list[TrajectoryGroup]:
-    """`prompts_per_step` tasks, `group_size` episodes of each."""
-    sizes, seed = config.rollout, config.run.seed
-    specs = []
-    for prompt in range(sizes.prompts_per_step):
-        reset_seed = derive_seed(seed, "task", step, prompt)
-        task = None
-        if parts.train_tasks is not None:
-            task = int(generator(seed, "task", step, prompt).integers(parts.train_tasks))
-        specs += [
-            EpisodeSpec(task, reset_seed, derive_seed(seed, "sample", step, prompt, sibling))
-            for sibling in range(sizes.group_size)
-        ]
-    trajectories = parts.driver("train").run(specs, budget(config, sizes.temperature))
-    size = sizes.group_size
-    return [TrajectoryGroup(tuple(trajectories[i : i + size])) for i in range(0, len(trajectories), size)]
-
-
-def trainable(parts: Parts, trajectories: list[Trajectory], advantages: torch.Tensor) -> Batch | None:
-    """The rows that carry a gradient: those of trajectories with an advantage other than 0 and at least one action.
-
-    With a divergence in the objective every valid trajectory carries one. None if there is nothing to learn from.
-    """
-    kept = [
-        index
-        for index, trajectory in enumerate(trajectories)
-        if trajectory.valid
-        and trajectory.action_count
-        and (float(advantages[index]) != 0 or parts.reference is not None)
-    ]
-    rows = [(index, row) for index in kept for row in trajectories[index].rows if any(row.actions)]
-    if not rows:
-        return None
-    return make_batch(
-        [row for _, row in rows],
-        [index for index, _ in rows],
-        [float(advantages[index]) for index, _ in rows],
-        parts.renderer.pixels,
-        parts.vlm.processor.merge,
+def learner_of(config: Config, parts: Parts) -> Learner:
+    """Who takes part in the updates of a run."""
+    return Learner(
+        parts.actor,
+        parts.reference,
+        parts.critic,
+        parts.train_engine,
+        parts.algorithm,
+        config.optimizer.micro_batch_tokens,
     )
+
+
+def learn(
+    config: Config, parts: Parts, learner: Learner, lesson: Lesson, step: int, progress: Progress
+) -> dict[str, float]:
+    """The updates of one step: `epochs` passes over its mini-batches; returns their mean metrics.
+
+    Raises:
+        MismatchError: sampler and trainer disagree; no weight has moved.
+    """
+    algorithm, experience = learner.algorithm, lesson.experience
+    kept = set(taught(algorithm, lesson))
+    metrics: dict[str, float] = {"taught": float(len(kept)), "lr": parts.train_engine.lr}
+    if experience is not None and experience.old_logprobs is not None:
+        metrics |= _agree(config, parts, experience, lesson, experience.old_logprobs, progress)
+    warming = learner.critic is not None and step < learner.critic.config.warmup_steps
+    pieces = []
+    for chosen in mini_batches(lesson, algorithm, config.run.seed, step):
+        here = sorted(kept.intersection(chosen))
+        if experience is None or not here:
+            parts.train_engine.skip()
+            continue
+        part = selected(learner, experience.of_trajectories(here))
+        if learner.critic is not None and not learner.critic.shared:
+            pieces.append(learner.critic.update(part, learner.micro_batch_tokens))
+        if warming and learner.critic is not None and not learner.critic.shared:
+            parts.train_engine.skip()
+            continue
+        weights = _weights(learner, lesson, chosen)
+        gradient = accumulate_gradient(learner, part, weights, parts.kl_coef, value_only=warming)
+        if part.old_logprobs is None:
+            metrics |= _agree(config, parts, part, lesson, gradient.logprobs, progress)
+        norms = parts.gradient_norms()
+        pieces.append(gradient.metrics | norms | {"grad_norm": parts.train_engine.step()})
+    if experience is not None:
+        metrics |= dict(told(experience))
+    metrics |= mean_of(pieces)
+    if learner.reference is not None:
+        metrics["kl_coef"] = parts.kl_coef
+        divergence = algorithm.config.divergence
+        if divergence.target and "kl/k1" in metrics:
+            parts.kl_coef = adapted(parts.kl_coef, metrics["kl/k3"], divergence.target, horizon_ratio=divergence.rate)
+    return metrics
 
 
 def validate(config: Config, parts: Parts, episodes: int) -> float:
@@ -153,27 +167,41 @@ def validate(config: Config, parts: Parts, episodes: int) -> float:
     return sum(scores) / max(1, len(scores))
 
 
-def budget(config: Config, temperature: float) -> Budget:
-    """What an episode may use."""
-    sizes = config.rollout
-    return Budget(temperature, sizes.max_turn_tokens, sizes.max_row_tokens, sizes.max_turns)
-
-
 def save(config: Config, parts: Parts, run: RunDirectory, step: int) -> int:
     """Write a checkpoint; returns its step."""
-    state = {"engine": parts.train_engine.state_dict()}
-    save_checkpoint(run.checkpoints, step, parts.vlm, state, config.run.keep)
+    save_checkpoint(run.checkpoints, step, parts.vlm, parts.state_dict(), config.run.keep)
     return step
 
 
-def record(
-    parts: Parts, run: RunDirectory, step: int, trajectories: list[Trajectory], advantages: torch.Tensor
-) -> None:
-    """Write every trajectory of a step, with its pictures and advantages."""
-    extra = [{"advantage": float(advantage)} for advantage in advantages]
+def record(parts: Parts, run: RunDirectory, step: int, lesson: Lesson) -> None:
+    """Write every trajectory of a step, with its pictures and advantages: one where all of its tokens have the same."""
+    extra = [
+        {"advantage": of_tokens[0] if of_tokens else 0.0} if len(set(of_tokens)) < 2 else {"advantages": of_tokens}
+        for of_tokens in lesson.advantages
+    ]
     write_trajectories(
-        run.rollouts, f"step_{step:06d}", trajectories, parts.renderer.pixels, parts.vlm.processor.decode, extra
+        run.rollouts, f"step_{step:06d}", lesson.trajectories, parts.renderer.pixels, parts.vlm.processor.decode, extra
     )
+
+
+def _weights(learner: Learner, lesson: Lesson, chosen: list[int]) -> Float[Tensor, " trajectories"]:
+    """What each token of a trajectory counts, over the valid trajectories of a mini-batch: what has no gradient is left
+    out of the computation, not out of the mean."""
+    algorithm = learner.algorithm
+    counted = torch.zeros_like(lesson.episodes.valid)
+    counted[chosen] = lesson.episodes.valid[chosen]
+    if algorithm.config.selection.drop_truncated:
+        counted &= ~lesson.episodes.truncated
+    constant = algorithm.constant if algorithm.aggregation == "constant" else 0
+    return trajectory_weights(lesson.episodes.lengths, counted, algorithm.aggregation, constant)
+
+
+def _moved_reference(config: Config, parts: Parts, learner: Learner, step: int) -> Learner:
+    every = config.algorithm.divergence.refresh_every
+    if parts.reference is None or not every or step % every:
+        return learner
+    parts.reference = Reference(parts.actor)
+    return learner_of(config, parts)
 
 
 @contextmanager
@@ -196,17 +224,10 @@ def _save_or_warn(config: Config, parts: Parts, run: RunDirectory, step: int, pr
         return None
 
 
-def _record_or_warn(
-    parts: Parts,
-    run: RunDirectory,
-    step: int,
-    trajectories: list[Trajectory],
-    advantages: torch.Tensor,
-    progress: Progress,
-) -> None:
+def _record_or_warn(parts: Parts, run: RunDirectory, step: int, lesson: Lesson, progress: Progress) -> None:
     """Rollouts are for people: a full disk costs the record and not the run."""
     try:
-        record(parts, run, step, trajectories, advantages)
+        record(parts, run, step, lesson)
     except OSError as error:
         progress.warn(f"the rollouts of step {step} could not be recorded in {run.rollouts}: {error}")
 
@@ -214,47 +235,22 @@ def _record_or_warn(
 def _agree(
     config: Config,
     parts: Parts,
-    batch: Batch,
-    trajectories: list[Trajectory],
-    logprobs: torch.Tensor,
+    experience: Experience,
+    lesson: Lesson,
+    logprobs: Float[Tensor, "rows tokens"],
     progress: Progress,
 ) -> dict[str, float]:
+    batch = experience.batch
     found = agreement.compare(batch, logprobs, parts.max_gap)
     if found.worst is not None:
-        rows = [row for index in dict.fromkeys(batch.trajectory.tolist()) for row in trajectories[index].rows]
-        rows = [row for row in rows if any(row.actions)]
-        told = agreement.describe(found, batch, rows, logprobs, parts.vlm.processor.decode)
+        indices = dict.fromkeys(batch.trajectory.tolist())
+        rows = [row for index in indices for row in lesson.trajectories[index].rows if any(row.actions)]
+        described = agreement.describe(found, batch, rows, logprobs, parts.vlm.processor.decode)
         message = (
             f"sampler and trainer disagree by {found.largest:.2g} nats, more than check.max_gap={parts.max_gap:.2g}. "
-            f"First: {told}. Their inputs or weights differ."
+            f"First: {described}. Their inputs or weights differ."
         )
         if config.check.on_failure == "stop":
             raise MismatchError(f"{message} Nothing was learned from this step.")
         progress.warn(message)
     return {"gap/largest": found.largest, "gap/mean": found.mean}
-
-
-def _describe(
-    trajectories: list[Trajectory], scores: torch.Tensor, valid: torch.Tensor, siblings: torch.Tensor
-) -> dict[str, float]:
-    """What a practitioner looks at first."""
-    _, deviation, _ = group_statistics(scores, siblings, valid)
-    actions = [action for trajectory in trajectories for action in trajectory.actions]
-    lengths = [len(action.token_ids) for action in actions]
-    cut = [a for a in actions if a.sampling is not None and a.sampling.stop_reason == "length"]
-    count = max(1, len(trajectories))
-    metrics = {
-        "reward": float(scores[valid].mean()) if bool(valid.any()) else float("nan"),
-        "group_deviation": float(deviation.mean()),
-        "zero_variance_groups": float((deviation == 0).float().mean()),
-        "turn_tokens": sum(lengths) / max(1, len(lengths)),
-        "turns": len(actions) / count,
-        "cut_turns": len(cut) / max(1, len(actions)),
-        "failed": sum(not t.valid for t in trajectories) / count,
-        "truncated": sum(t.outcome.end == "truncated" for t in trajectories) / count,
-    }
-    terms = {name for trajectory in trajectories for name in trajectory.rewards}
-    for name in sorted(terms):
-        values = [t.rewards[name] for t in trajectories if name in t.rewards]
-        metrics[f"reward/{name}"] = sum(values) / len(values)
-    return metrics

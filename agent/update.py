@@ -1,65 +1,158 @@
-"""The gradient of one update: the objective over a whole batch, in micro-batches, on any train engine."""
+"""One update: the gradient of the objective over a mini-batch, in micro-batches, on any train engine."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
-from .config import AlgorithmConfig
+from .algorithm import Algorithm
 from .engine.batching import Batch
+from .engine.experience import Experience
 from .engine.local import LocalEngine
-from .objective.kl import KL_ESTIMATORS
-from .objective.policy_loss import POLICY_LOSSES, aggregate, clipped_fraction
+from .objective.aggregation import weighted_sum
+from .objective.correction import importance_weights
+from .objective.kl import KL_ESTIMATORS, in_loss
+from .objective.signature import call
 from .roles.actor import Actor
+from .roles.critic import Critic
 from .roles.reference import Reference
 
 
 @dataclass(frozen=True, eq=False)
-class Gradient:
-    """What `accumulate_gradient` left in the engine. `logprobs` (rows, tokens): the trainer's, of the batch's
-    actions."""
+class Learner:
+    """Who takes part in an update, and by which algorithm."""
 
-    logprobs: torch.Tensor
+    actor: Actor
+    reference: Reference | None
+    critic: Critic | None
+    engine: LocalEngine
+    algorithm: Algorithm
+    micro_batch_tokens: int
+
+    @torch.no_grad()
+    def logprobs(self, batch: Batch) -> Float[Tensor, "rows tokens"]:
+        """The policy's, as it is now, in micro-batches; on the CPU."""
+        self.actor.model.train()
+        return _joined(batch, (self.actor.logprobs(m)[0] for m in batch.split(self.micro_batch_tokens)))
+
+
+@dataclass(frozen=True, eq=False)
+class Gradient:
+    """What `accumulate_gradient` left in the engine. `logprobs` (rows, tokens): the trainer's, of the batch's actions.
+    metrics: means over the action tokens of the batch."""
+
+    logprobs: Float[Tensor, "rows tokens"]
     metrics: dict[str, float]
 
 
 def accumulate_gradient(
-    actor: Actor,
-    reference: Reference | None,
-    engine: LocalEngine,
-    batch: Batch,
-    algorithm: AlgorithmConfig,
-    tokens: int,
-    micro_batch_tokens: int,
+    learner: Learner,
+    experience: Experience,
+    weights: Float[Tensor, " trajectories"],
+    kl_coef: float = 0.0,
+    value_only: bool = False,
 ) -> Gradient:
-    """Gradient of the objective over a batch; no weight moves here.
+    """Gradient of the objective over a mini-batch; no weight moves here.
 
-    Losses are divided by `tokens`, the action tokens of all valid trajectories of the step, so the gradient depends
-    neither on how the batch is split nor on whether trajectories without advantage were left out of it. The weights
-    are those that sampled, hence the trainer's own log-probabilities, detached, are the old ones: the ratio is exactly
-    1 and the gradient is that of REINFORCE with these advantages.
+    The loss is the sum over action tokens of weight x token loss. `weights` holds one number for each trajectory of the
+    step, worked out over the whole mini-batch (`objective.aggregation`): so the gradient depends neither on how the
+    batch is split nor on whether trajectories without advantage were left out of it.
+
+    Where `experience.old_logprobs` is None the weights are those that sampled, and the trainer's own log-probabilities,
+    detached, are the old ones: the ratio is exactly 1 and the gradient of every clipped loss is that of REINFORCE.
+
+    value_only: while a critic on a shared trunk warms up, its head learns and nothing else gets a gradient.
     """
-    own = int(batch.action_mask.sum())
-    metrics = dict.fromkeys(("loss", "entropy", "kl", "clip_fraction"), 0.0)
-    pieces = []
-    loss_function = POLICY_LOSSES[algorithm.policy_loss]
-    actor.model.train()
-    for micro in batch.split(micro_batch_tokens):
-        logprobs, entropy = actor.logprobs(micro)
-        old = logprobs.detach()
-        mask, advantages = micro.action_mask.to(old.device), micro.advantages.to(old.device)
-        clip = (algorithm.clip_low, algorithm.clip_high)
-        losses = loss_function(logprobs, old, advantages, *clip)
-        if reference is not None:
-            divergence = KL_ESTIMATORS[algorithm.kl_estimator](logprobs, reference.logprobs(micro))
-            losses = losses + algorithm.kl_coef * divergence
-            metrics["kl"] += float(aggregate(divergence.detach(), mask, own))
-        loss = aggregate(losses, mask, tokens)
-        engine.backward(loss)
-        clipped = clipped_fraction(old, old, advantages, *clip).float()
-        metrics["loss"] += float(loss.detach())
-        metrics["entropy"] += float(aggregate(entropy, mask, own))
-        metrics["clip_fraction"] += float(aggregate(clipped, mask, own))
-        pieces.append(torch.nn.functional.pad(old, (0, batch.input_ids.shape[1] - old.shape[1])))
-    return Gradient(torch.cat(pieces).cpu(), metrics)
+    algorithm, config = learner.algorithm, learner.algorithm.config
+    own = max(1, int(experience.batch.action_mask.sum()))
+    valued = 1 if experience.valued is None else max(1, int(experience.valued.sum()))
+    sums: Counter[str] = Counter()
+    pieces, largest = [], 0.0
+    learner.actor.model.train()
+    for micro in experience.split(learner.micro_batch_tokens, algorithm.whole_trajectories):
+        hidden = learner.actor.hidden(micro.batch)
+        logprobs, entropy = learner.actor.logprobs(micro.batch, hidden, entropy_gradient=config.entropy_coef != 0)
+        device = logprobs.device
+        mask = micro.batch.action_mask.to(device)
+        old = logprobs.detach() if micro.old_logprobs is None else micro.old_logprobs.to(device)
+        tensors = {
+            "logprobs": logprobs,
+            "old_logprobs": old,
+            "advantages": micro.batch.advantages.to(device),
+            "mask": mask,
+            "sequence": micro.batch.trajectory.to(device),
+            "selected": None if micro.selected is None else micro.selected.to(device),
+        }
+        given = call(algorithm.loss.function, tensors, algorithm.loss_options)
+        losses, clipped = given if isinstance(given, tuple) else (given, torch.zeros_like(mask))
+        if config.correction.kind != "none":
+            correction, told = importance_weights(
+                old,
+                micro.batch.sampler_logprobs.to(device),
+                mask,
+                micro.batch.turns.to(device),
+                tensors["sequence"],
+                kind=config.correction.kind,
+                level=config.correction.level,
+                low=config.correction.low,
+                high=config.correction.high,
+            )
+            losses = losses * correction
+            for name, value in told.items():
+                sums[f"correction/{name}"] += value * float(mask.sum())
+        if learner.reference is not None:
+            known = micro.reference_logprobs
+            reference = learner.reference.logprobs(micro.batch) if known is None else known.to(device)
+            if config.divergence.where == "loss":
+                losses = losses + kl_coef * in_loss(config.divergence.estimator)(logprobs, reference)
+            for name, estimator in KL_ESTIMATORS.items():
+                sums[f"kl/{name}"] += _sum(estimator(logprobs.detach(), reference), mask)
+        if config.entropy_coef:
+            losses = losses - config.entropy_coef * entropy
+        loss = weighted_sum(losses, mask, weights.to(device)[tensors["sequence"]])
+        sums["loss"] += float(loss.detach()) * own
+        if learner.critic is not None and learner.critic.shared:
+            value_loss, told = learner.critic.loss(micro, hidden.detach() if value_only else hidden, valued)
+            loss = learner.critic.config.coef * value_loss + (0.0 if value_only else loss)
+            sums.update({name: value * own for name, value in told.items()})
+        learner.engine.backward(loss)
+        ratio = torch.exp(logprobs.detach() - old)
+        largest = max(largest, float(ratio[mask].max()))
+        sums["ratio"] += _sum(ratio, mask)
+        sums["entropy"] += _sum(entropy.detach(), mask)
+        sums["clip_fraction"] += _sum(clipped.float(), mask)
+        sums["kl/old"] += _sum(KL_ESTIMATORS["k3"](logprobs.detach(), old), mask)
+        pieces.append(logprobs.detach())
+    metrics = {name: value / own for name, value in sums.items()} | {"ratio_largest": largest}
+    return Gradient(_joined(experience.batch, iter(pieces)), metrics)
+
+
+def selected(learner: Learner, experience: Experience) -> Experience:
+    """Tokens that the loss chooses over the whole mini-batch, if it does: by what was sampled, so before any update."""
+    loss, batch = learner.algorithm.loss, experience.batch
+    if loss.select is None:
+        return experience
+    old = batch.sampler_logprobs if experience.old_logprobs is None else experience.old_logprobs
+    tensors = {
+        "logprobs": old,
+        "old_logprobs": old,
+        "advantages": batch.advantages,
+        "mask": batch.action_mask,
+        "sequence": batch.trajectory,
+    }
+    return replace(experience, selected=call(loss.select, tensors, learner.algorithm.loss_options))
+
+
+def _sum(tensor: Tensor, mask: Tensor) -> float:
+    return float(tensor[mask].sum())
+
+
+def _joined(batch: Batch, pieces: Iterator[Tensor]) -> Tensor:
+    """Micro-batches of (rows, own width) as one (rows, tokens)."""
+    width = batch.input_ids.shape[1]
+    return torch.cat([torch.nn.functional.pad(p, (0, width - p.shape[1])).cpu() for p in pieces])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -17,6 +18,8 @@ from torch import Tensor
 from ..model.positions import mrope_positions
 from ..model.processor import ProcessedImage
 from ..types import Row
+
+TOKENS = ("input_ids", "attention_mask", "action_mask", "sampler_logprobs", "advantages", "turns")
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +33,8 @@ class Batch:
         action_mask: True at the tokens that are trained.
         sampler_logprobs: What the sampler said of the actions, 0 elsewhere (and for demonstrations).
         advantages: One a token, 0 outside actions.
-        trajectory: Which trajectory each row belongs to.
+        turns: Turn of each token, 0 where padded.
+        trajectory: Which trajectory each row belongs to; rows of one trajectory are neighbours.
         prompt_length: Tokens of each row's prompt; the first action begins there.
         prompt_images: Images of each row's prompt.
         images: One for each image of the rows, in reading order.
@@ -43,6 +47,7 @@ class Batch:
     action_mask: Bool[Tensor, "rows tokens"]
     sampler_logprobs: Float[Tensor, "rows tokens"]
     advantages: Float[Tensor, "rows tokens"]
+    turns: Int[Tensor, "rows tokens"]
     trajectory: Int[Tensor, " rows"]
     prompt_length: Int[Tensor, " rows"]
     prompt_images: Int[Tensor, " rows"]
@@ -52,34 +57,39 @@ class Batch:
     def __len__(self) -> int:
         return len(self.input_ids)
 
-    def split(self, max_tokens: int) -> Iterator[Batch]:
-        """Micro-batches of consecutive rows, each padded no further than its own longest row and holding at most
-        `max_tokens` padded tokens (a single longer row stands alone)."""
+    def spans(self, max_tokens: int, whole: bool = False) -> Iterator[tuple[int, int, int]]:
+        """(first row, row after the last, width) of micro-batches: neighbouring rows, padded no further than their own
+        longest and holding at most `max_tokens` padded tokens. What is longer by itself stands alone: a row, or with
+        `whole` a trajectory, whose rows then stay together."""
         lengths = self.attention_mask.sum(1).tolist()
-        start = 0
-        while start < len(self):
-            stop, width = start + 1, lengths[start]
-            while stop < len(self) and max(width, lengths[stop]) * (stop + 1 - start) <= max_tokens:
-                width = max(width, lengths[stop])
-                stop += 1
-            yield self.rows(start, stop, width)
-            start = stop
+        owners = self.trajectory.tolist() if whole else list(range(len(self)))
+        units = [i for i in range(len(self)) if i == 0 or owners[i] != owners[i - 1]] + [len(self)]
+        start = width = 0
+        for first, after in pairwise(units):
+            wider = max(width, *lengths[first:after])
+            if first > start and wider * (after - start) > max_tokens:
+                yield start, first, width
+                start, wider = first, max(lengths[first:after])
+            width = wider
+        if len(self):
+            yield start, len(self), width
 
-    def rows(self, start: int, stop: int, width: int) -> Batch:
-        """Rows `start` to `stop`, cut to `width` tokens."""
-        kept = [i for i, row in enumerate(self.image_row) if start <= row < stop]
-        pieces = {
-            name: getattr(self, name)[start:stop, :width]
-            for name in ("input_ids", "attention_mask", "action_mask", "sampler_logprobs", "advantages")
-        }
+    def split(self, max_tokens: int, whole: bool = False) -> Iterator[Batch]:
+        """The batch in micro-batches, see `spans`."""
+        for start, stop, width in self.spans(max_tokens, whole):
+            yield self.select(range(start, stop), width)
+
+    def select(self, rows: Sequence[int], width: int | None = None) -> Batch:
+        """These rows in ascending order, cut to `width` tokens."""
+        place = {row: i for i, row in enumerate(rows)}
+        kept = [i for i, row in enumerate(self.image_row) if row in place]
+        which = torch.tensor(list(rows), dtype=torch.long)
         return Batch(
-            **pieces,
-            position_ids=self.position_ids[:, start:stop, :width],
-            trajectory=self.trajectory[start:stop],
-            prompt_length=self.prompt_length[start:stop],
-            prompt_images=self.prompt_images[start:stop],
+            **{name: getattr(self, name)[which, :width] for name in TOKENS},
+            **{name: getattr(self, name)[which] for name in ("trajectory", "prompt_length", "prompt_images")},
+            position_ids=self.position_ids[:, which, :width],
             images=tuple(self.images[i] for i in kept),
-            image_row=tuple(self.image_row[i] - start for i in kept),
+            image_row=tuple(place[self.image_row[i]] for i in kept),
         )
 
 
@@ -110,6 +120,7 @@ def make_batch(
     attention = np.zeros(shape, dtype=bool)
     action = np.zeros(shape, dtype=bool)
     logprobs = np.zeros(shape, dtype=np.float32)
+    turns = np.zeros(shape, dtype=np.int64)
     positions = np.zeros((3, *shape), dtype=np.int64)
     inside = np.zeros(shape, dtype=bool)
     images: list[ProcessedImage] = []
@@ -132,8 +143,10 @@ def make_batch(
         positions[:, index, :length] = mrope_positions(length, spans, merge)
         start = 0
         for segment in row.segments:
+            inside_row = slice(start, start + len(segment.token_ids))
+            turns[index, inside_row] = segment.turn
             if segment.logprobs is not None:
-                logprobs[index, start : start + len(segment.token_ids)] = segment.logprobs
+                logprobs[index, inside_row] = segment.logprobs
             start += len(segment.token_ids)
     placeholders = np.unique(input_ids[inside])
     if len(placeholders) > 1 or (np.isin(input_ids, placeholders) & attention != inside).any():
@@ -147,6 +160,7 @@ def make_batch(
         mask,
         torch.from_numpy(logprobs),
         torch.where(mask, weights, torch.zeros(())),
+        torch.from_numpy(turns),
         torch.tensor(trajectory),
         torch.tensor([len(row.segments[0].token_ids) for row in rows]),
         torch.tensor([len(row.segments[0].images) for row in rows]),

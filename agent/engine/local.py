@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
-from transformers import PreTrainedModel
 
 from ..config import OptimizerConfig
 
@@ -19,15 +18,26 @@ class LocalEngine:
     that is smaller than 1/256 of its weight, which most are.
     """
 
-    def __init__(self, model: PreTrainedModel, config: OptimizerConfig) -> None:
+    def __init__(
+        self,
+        model: torch.nn.Module,
+        config: OptimizerConfig,
+        groups: Sequence[Mapping[str, Any]] | None = None,
+        updates: int = 1,
+    ) -> None:
+        """groups: `params` with their `rate`, a multiple of the learning rate; None: all at 1. updates: calls of `step`
+        that one step of the schedule takes."""
         self.model = model
         self.config = config
         self.steps_taken = 0
+        self._updates = updates
         # Embeddings may be shared with the head: parameters() yields each tensor once.
-        self._weights = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        groups = groups or [{"params": [p for p in model.parameters() if p.requires_grad], "rate": 1.0}]
+        self._weights = [weight for group in groups for weight in group["params"]]
         self._masters = [w if w.dtype == torch.float32 else w.detach().float() for w in self._weights]
+        masters = iter(self._masters)
         self.optimizer = torch.optim.AdamW(
-            self._masters,
+            [{"params": [next(masters) for _ in group["params"]], "rate": group["rate"]} for group in groups],
             lr=config.lr,
             betas=(config.beta1, config.beta2),
             weight_decay=config.weight_decay,
@@ -37,7 +47,7 @@ class LocalEngine:
     def lr(self) -> float:
         """The rate of the next step."""
         return self.config.lr * schedule(
-            self.steps_taken, self.config.steps, self.config.warmup_steps, self.config.schedule
+            self.steps_taken // self._updates, self.config.steps, self.config.warmup_steps, self.config.schedule
         )
 
     def backward(self, loss: torch.Tensor) -> None:
@@ -50,7 +60,7 @@ class LocalEngine:
             master.grad = None if weight.grad is None else weight.grad.float()
         norm = torch.nn.utils.clip_grad_norm_(self._masters, self.config.max_grad_norm)
         for group in self.optimizer.param_groups:
-            group["lr"] = self.lr
+            group["lr"] = self.lr * group["rate"]
         if torch.isfinite(norm):
             self.optimizer.step()
             with torch.no_grad():
@@ -77,7 +87,8 @@ class LocalEngine:
         return ((w, m) for w, m in zip(self._weights, self._masters, strict=True) if w is not m)
 
     def skip(self) -> None:
-        """A step with nothing to learn from: the schedule advances, the weights stay."""
+        """An update with nothing to learn from: the schedule advances, the weights stay."""
+        self.discard()
         self.steps_taken += 1
 
     def named_tensors(self) -> Iterator[tuple[str, torch.Tensor]]:

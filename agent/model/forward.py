@@ -24,7 +24,8 @@ def hidden_states(
         model: A vision-language model with its head (`...ForConditionalGeneration`).
         input_ids: (batch, length) expanded token ids.
         attention_mask: (batch, cached + length), 1 where a key may be seen; causality is added by the model.
-        position_ids: (3, batch, length), see `positions.mrope_positions`.
+        position_ids: (3, batch, length), see `positions.mrope_positions`; a model whose positions are one-dimensional
+            is given the first axis.
         images: One for each run of placeholders in `input_ids`, in reading order over rows; equal ones may repeat.
         cache: Continued in place, if given.
 
@@ -34,7 +35,7 @@ def hidden_states(
     output = model.base_model(
         input_ids=input_ids,
         attention_mask=attention_mask,
-        position_ids=position_ids,
+        position_ids=position_ids if has_mrope(model) else position_ids[0],
         past_key_values=cache,
         use_cache=cache is not None,
         mm_encoder_outputs={"image": _encoded(model, images)} if images else None,
@@ -47,12 +48,37 @@ def next_token_logits(model: PreTrainedModel, hidden: torch.Tensor) -> torch.Ten
     return model.get_output_embeddings()(hidden)
 
 
+def has_mrope(model: PreTrainedModel) -> bool:
+    """Whether positions have three axes (the Qwen families) or one."""
+    return hasattr(model.base_model, "get_rope_index")
+
+
+def plain_inputs(
+    model: PreTrainedModel, position_ids: torch.Tensor, images: Sequence[ProcessedImage]
+) -> dict[str, torch.Tensor]:
+    """What the model's own `forward` is given beside ids and mask, for whoever does not call `hidden_states`.
+
+    Args:
+        model: A vision-language model.
+        position_ids: (3, batch, length).
+        images: One for each run of placeholders, in reading order over rows.
+    """
+    inputs = {"position_ids": position_ids if has_mrope(model) else position_ids[0]}
+    if images:
+        inputs["pixel_values"] = torch.cat([image.pixels for image in images])
+        if has_mrope(model):
+            inputs["image_grid_thw"] = torch.tensor([image.grid for image in images])
+    return inputs
+
+
 def _encoded(model: PreTrainedModel, images: Sequence[ProcessedImage]) -> object:
     distinct = {image.sha256: image for image in images}
     index = {sha256: i for i, sha256 in enumerate(distinct)}
     pixels = torch.cat([image.pixels for image in distinct.values()]).to(model.device)
     grids = torch.tensor([image.grid for image in distinct.values()], device=model.device)
-    output = model.base_model.get_image_features(pixels, grids, return_dict=True)
+    # LLaVA's pictures are all of one size, and its tower is told nothing about it.
+    sizes = {"image_grid_thw": grids} if has_mrope(model) else {}
+    output = model.base_model.get_image_features(pixels, **sizes, return_dict=True)
     order = [index[image.sha256] for image in images]
     output.pooler_output = tuple(output.pooler_output[i] for i in order)
     # Qwen3-VL also feeds features of earlier vision layers to the first layers of the language model.

@@ -1,4 +1,4 @@
-"""Load a vision-language model from a folder: any checkpoint of the Qwen2-VL, Qwen2.5-VL or Qwen3-VL family."""
+"""Load a vision-language model from a folder: Qwen2-VL, Qwen2.5-VL, Qwen3-VL, or one composed in LLaVA's form."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 from transformers import (
+    LlavaForConditionalGeneration,
     PreTrainedModel,
     Qwen2_5_VLForConditionalGeneration,
     Qwen2VLForConditionalGeneration,
@@ -15,7 +16,10 @@ from transformers import (
 from transformers.utils import logging as transformers_logging
 
 from ..errors import CheckpointError
-from .processor import Processor
+from .connector import ComposedForConditionalGeneration
+from .llava import LlavaProcessor, check_attention
+from .lora import save_merged
+from .processor import Processor, read_json
 
 transformers_logging.disable_progress_bar()  # the run has a bar of its own
 
@@ -23,7 +27,10 @@ FAMILIES: dict[str, type[PreTrainedModel]] = {
     "qwen2_vl": Qwen2VLForConditionalGeneration,
     "qwen2_5_vl": Qwen2_5_VLForConditionalGeneration,
     "qwen3_vl": Qwen3VLForConditionalGeneration,
+    "llava": LlavaForConditionalGeneration,
+    "rllava_composed": ComposedForConditionalGeneration,
 }
+PROCESSORS: dict[str, type[Processor]] = {"llava": LlavaProcessor, "rllava_composed": LlavaProcessor}
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
@@ -36,8 +43,9 @@ class VLM:
     family: str
 
     def save(self, folder: Path) -> None:
-        """Write weights, config and processor in Hugging Face's format into an existing folder."""
-        self.model.save_pretrained(folder)
+        """Write weights, config and processor in Hugging Face's format into an existing folder; of an adapter both what
+        it makes of the weights and, in a folder beside them, itself."""
+        save_merged(self.model, folder)
         self.processor.save(folder)
 
 
@@ -55,8 +63,8 @@ def load_vlm(folder: str | Path, dtype: str = "float32", device: str = "cpu") ->
     folder = Path(folder)
     if not folder.is_dir():
         raise CheckpointError(f"{folder}: no such folder; a model is a local Hugging Face checkpoint folder")
-    processor = Processor(folder)
-    family = processor.config.get("model_type")
+    family = read_json(folder / "config.json", "the model's config").get("model_type")
+    processor = PROCESSORS.get(family, Processor)(folder)
     if family not in FAMILIES:
         raise CheckpointError(f"{folder}: model_type is {family!r}; supported are {', '.join(FAMILIES)}")
     try:
@@ -71,4 +79,6 @@ def load_vlm(folder: str | Path, dtype: str = "float32", device: str = "cpu") ->
         raise CheckpointError(
             f"{folder}: {len(missing)} weights are missing and would be random, among them {', '.join(missing[:3])}"
         )
+    if family in PROCESSORS:
+        check_attention(model, folder)
     return VLM(model.to(device), processor, family)

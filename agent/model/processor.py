@@ -11,10 +11,11 @@ import hashlib
 import json
 import shutil
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,6 +25,7 @@ from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLIm
 from ..errors import CheckpointError, ObservationError
 
 IMAGE_PROCESSORS = ("Qwen2VLImageProcessor", "Qwen2VLImageProcessorFast", "Qwen2VLImageProcessorPil")
+NOT_SETTINGS = {"image_processor_type", "processor_class", "auto_map"}
 PROCESSOR_FILES = (
     "preprocessor_config.json",
     "processor_config.json",
@@ -46,7 +48,8 @@ MAX_IMAGE_PIXELS = 64_000_000
 @dataclass(frozen=True, eq=False)
 class ProcessedImage:
     """A picture as the vision tower takes it: `pixels` (patches, channels x frames x side x side) float32, `grid`
-    (frames, rows, columns) of patches, `tokens` features after merging; `original` uint8 (height, width, 3)."""
+    (frames, rows, columns) of patches, `tokens` features after merging; `original` uint8 (height, width, 3). LLaVA's
+    family has `pixels` (1, channels, height, width) and, as its positions have one axis, `grid` (tokens, 1, 1)."""
 
     pixels: torch.Tensor
     grid: tuple[int, int, int]
@@ -65,18 +68,42 @@ class Processor:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.config = read_json(folder / "config.json", "the model's config")
-        self.image_processor = load_image_processor(folder)
-        self.tokenizer: PreTrainedTokenizerBase = _tokenizer(folder)
-        self.merge = self.image_processor.merge_size
+        self.image_processor: Any = self._load_images()
+        self.tokenizer: PreTrainedTokenizerBase = load_tokenizer(folder)
+        self.merge: int = getattr(self.image_processor, "merge_size", 1)
         self._encoded: dict[str, tuple[int, ...]] = {}
         self._images: OrderedDict[str, ProcessedImage] = OrderedDict()
         self._check()
 
     def _check(self) -> None:
+        self._check_images()
+        for token in (self.image_token, *self.image_frame):
+            if self.tokenizer.convert_tokens_to_ids(token) in (None, self.tokenizer.unk_token_id):
+                raise CheckpointError(f"{self.folder}: the tokenizer does not know {token}; is it a text-only model's?")
+        models = self.config.get("image_token_id", self.config.get("image_token_index", self.image_token_id))
+        if self.image_token_id != models:
+            raise CheckpointError(
+                f"{self.folder}: the tokenizer's {self.image_token} is token {self.image_token_id}, config.json says "
+                f"image_token_id={models}. Tokenizer and weights belong to different models."
+            )
+        if not self.tokenizer.chat_template:
+            raise CheckpointError(
+                f"{self.folder}: no chat template (chat_template.jinja, chat_template.json or in tokenizer_config.json)"
+                ". Base models have none: use the instruction-tuned checkpoint, or add a chat_template.jinja."
+            )
+
+    # What stands for a picture, and what stands around it.
+    image_token = "<|image_pad|>"
+    image_frame: tuple[str, ...] = ("<|vision_start|>", "<|vision_end|>")
+
+    def _load_images(self) -> Any:
+        return load_image_processor(self.folder)
+
+    def _check_images(self) -> None:
         vision = self.config.get("vision_config", {})
         pairs = [
             ("patch_size", self.image_processor.patch_size, vision.get("patch_size", 14)),
-            ("merge_size", self.merge, vision.get("spatial_merge_size", 2)),
+            ("merge_size", self.image_processor.merge_size, vision.get("spatial_merge_size", 2)),
             ("temporal_patch_size", self.image_processor.temporal_patch_size, vision.get("temporal_patch_size", 2)),
         ]
         for name, ours, models in pairs:
@@ -85,23 +112,6 @@ class Processor:
                     f"{self.folder}: preprocessor_config.json has {name}={ours}, but the vision tower in config.json "
                     f"has {models}. The processor belongs to another model; copy the one that came with these weights."
                 )
-        for token in (self.image_token, self.vision_start, self.vision_end):
-            if self.tokenizer.convert_tokens_to_ids(token) in (None, self.tokenizer.unk_token_id):
-                raise CheckpointError(f"{self.folder}: the tokenizer does not know {token}; is it a text-only model's?")
-        if self.image_token_id != self.config.get("image_token_id", self.image_token_id):
-            raise CheckpointError(
-                f"{self.folder}: the tokenizer's {self.image_token} is token {self.image_token_id}, config.json says "
-                f"image_token_id={self.config['image_token_id']}. Tokenizer and weights belong to different models."
-            )
-        if not self.tokenizer.chat_template:
-            raise CheckpointError(
-                f"{self.folder}: no chat template (chat_template.jinja, chat_template.json or in tokenizer_config.json)"
-                ". Base models have none: use the instruction-tuned checkpoint, or add a chat_template.jinja."
-            )
-
-    image_token = "<|image_pad|>"
-    vision_start = "<|vision_start|>"
-    vision_end = "<|vision_end|>"
 
     @cached_property
     def image_token_id(self) -> int:
@@ -178,15 +188,21 @@ class Processor:
             out = self.image_processor(images=[image], return_tensors="pt", input_data_format="channels_last")
         except ValueError as error:
             raise ObservationError(f"the image processor refuses a picture of shape {image.shape}: {error}") from error
-        grid = tuple(int(side) for side in out["image_grid_thw"][0])
-        tokens = grid[0] * grid[1] * grid[2] // self.merge**2
-        if len(out["pixel_values"]) != tokens * self.merge**2:
-            raise ObservationError(f"{len(out['pixel_values'])} patches for a grid of {grid} and merge {self.merge}")
+        grid, tokens = self._layout(out)
         processed = ProcessedImage(out["pixel_values"].to(torch.float32).contiguous(), grid, tokens, sha256, image)
         self._images[sha256] = processed
         while len(self._images) > CACHED_IMAGES:
             self._images.popitem(last=False)
         return processed
+
+    def _layout(self, out: Mapping[str, Any]) -> tuple[tuple[int, int, int], int]:
+        """Grid of patches and number of features of what the image processor returned for one picture."""
+        frames, rows, columns = (int(side) for side in out["image_grid_thw"][0])
+        tokens = frames * rows * columns // self.merge**2
+        if len(out["pixel_values"]) != tokens * self.merge**2:
+            grid = (frames, rows, columns)
+            raise ObservationError(f"{len(out['pixel_values'])} patches for a grid of {grid} and merge {self.merge}")
+        return (frames, rows, columns), tokens
 
     def save(self, folder: Path) -> None:
         """Copy the processor's files as they are, so that a trained checkpoint loads wherever its origin did."""
@@ -230,32 +246,44 @@ def read_json(path: Path, what: str) -> dict:
         raise CheckpointError(f"{path}: cannot be read as JSON: {error}") from error
 
 
+def image_processor_settings(folder: Path) -> dict[str, Any]:
+    """The settings of a checkpoint folder's image processor.
+
+    Raises:
+        CheckpointError: there are none.
+    """
+    if (folder / "preprocessor_config.json").exists():
+        return read_json(folder / "preprocessor_config.json", "the image processor")
+    if (folder / "processor_config.json").exists():
+        return dict(read_json(folder / "processor_config.json", "the processor").get("image_processor", {}))
+    raise CheckpointError(
+        f"{folder}: no preprocessor_config.json: without an image processor this folder holds a bare tokenizer, "
+        "and pictures would be dropped. Copy preprocessor_config.json from the model's origin."
+    )
+
+
 def load_image_processor(folder: Path) -> Qwen2VLImageProcessorPil:
-    """The image processor of a checkpoint folder.
+    """The image processor of a checkpoint folder of the Qwen families.
 
     Raises:
         CheckpointError: it is missing or of another family.
     """
-    if (folder / "preprocessor_config.json").exists():
-        settings = read_json(folder / "preprocessor_config.json", "the image processor")
-    elif (folder / "processor_config.json").exists():
-        settings = read_json(folder / "processor_config.json", "the processor").get("image_processor", {})
-    else:
-        raise CheckpointError(
-            f"{folder}: no preprocessor_config.json: without an image processor this folder holds a bare tokenizer, "
-            "and pictures would be dropped. Copy preprocessor_config.json from the model's origin."
-        )
+    settings = image_processor_settings(folder)
     kind = settings.get("image_processor_type")
     if kind not in IMAGE_PROCESSORS:
         raise CheckpointError(
             f"{folder}: the image processor is {kind!r}; supported are {', '.join(IMAGE_PROCESSORS)} (the Qwen2-VL, "
             "Qwen2.5-VL and Qwen3-VL families)."
         )
-    skipped = {"image_processor_type", "processor_class", "auto_map"}
-    return Qwen2VLImageProcessorPil(**{k: v for k, v in settings.items() if k not in skipped})
+    return Qwen2VLImageProcessorPil(**{k: v for k, v in settings.items() if k not in NOT_SETTINGS})
 
 
-def _tokenizer(folder: Path) -> PreTrainedTokenizerBase:
+def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
+    """The fast tokenizer of a checkpoint folder, with its chat template if there is one.
+
+    Raises:
+        CheckpointError: it is missing or not a fast one.
+    """
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     except (OSError, ValueError) as error:

@@ -26,18 +26,22 @@ class Actor:
     temperature: float
     banned_ids: tuple[int, ...]
 
-    def logprobs(self, batch: Batch) -> tuple[Float[Tensor, "rows tokens"], Float[Tensor, "rows tokens"]]:
+    def hidden(self, batch: Batch) -> Float[Tensor, "rows tokens channels"]:
+        """Last hidden states, valid from the last token of each row's prompt on; a shared prompt is run once."""
+        return batch_hidden_states(self.model, batch)
+
+    def logprobs(
+        self, batch: Batch, hidden: Float[Tensor, "rows tokens channels"] | None = None, entropy_gradient: bool = False
+    ) -> tuple[Float[Tensor, "rows tokens"], Float[Tensor, "rows tokens"]]:
         """Log-probability of each action token and entropy of the distribution it came from (nats); 0 elsewhere.
 
-        The head is run only at the positions that predict an action, and a prompt that rows share only once.
+        The head is run only at the positions that predict an action. `hidden`: the batch's, if it was run already.
         """
         device = self.model.device
-        hidden = batch_hidden_states(self.model, batch)
+        hidden = self.hidden(batch) if hidden is None else hidden
         mask = batch.action_mask.to(device)
-        predicting = torch.zeros_like(mask)
-        predicting[:, :-1] = mask[:, 1:]
         all_logprobs = token_logprobs(
-            next_token_logits(self.model, hidden[predicting]), self.temperature, self.banned_ids
+            next_token_logits(self.model, hidden[predicting(mask)]), self.temperature, self.banned_ids
         )
         targets = batch.input_ids.to(device)[mask]
         chosen = all_logprobs.gather(-1, targets[:, None])[:, 0]
@@ -45,4 +49,13 @@ class Actor:
         finite = all_logprobs.masked_fill(all_logprobs == float("-inf"), 0.0)
         entropy = -(finite.exp() * finite * (all_logprobs != float("-inf"))).sum(-1)
         flat = torch.zeros(mask.shape, dtype=torch.float32, device=device)
-        return flat.masked_scatter(mask, chosen), flat.masked_scatter(mask, entropy.detach())
+        return flat.masked_scatter(mask, chosen), flat.masked_scatter(
+            mask, entropy if entropy_gradient else entropy.detach()
+        )
+
+
+def predicting(action_mask: Tensor) -> Tensor:
+    """(rows, tokens): True at the positions whose next token is an action."""
+    before = torch.zeros_like(action_mask)
+    before[:, :-1] = action_mask[:, 1:]
+    return before

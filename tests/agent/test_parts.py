@@ -9,6 +9,7 @@ import torch
 from gymnasium import spaces
 
 from agent.config import EnvironmentConfig, ModelConfig
+from agent.config_algorithm import DivergenceConfig
 from agent.engine.checkpoint import save_checkpoint
 from agent.errors import ConfigError
 from agent.model.load import load_vlm
@@ -45,7 +46,10 @@ def test_sampler_and_trainer_work_on_the_same_weights(tmp_path: Path) -> None:
 
 def test_without_a_divergence_there_is_no_reference(tmp_path: Path) -> None:
     assert build(small_config(tmp_path), tmp_path, None).reference is None
-    assert build(small_config(tmp_path, algorithm={"kl_coef": 0.1}), tmp_path, None).reference is not None
+    assert (
+        build(small_config(tmp_path, algorithm={"divergence": DivergenceConfig(0.1)}), tmp_path, None).reference
+        is not None
+    )
 
 
 def test_the_bound_of_the_check_is_the_recipes_or_that_of_the_dtype(tmp_path: Path) -> None:
@@ -93,7 +97,7 @@ def test_a_checkpoint_is_continued_with_its_weights_its_moments_and_its_step(tmp
     for parameter in parts.vlm.model.parameters():
         parameter.grad = torch.ones_like(parameter)
     parts.train_engine.step()
-    saved = save_checkpoint(tmp_path / "checkpoints", 1, parts.vlm, {"engine": parts.train_engine.state_dict()}, 2)
+    saved = save_checkpoint(tmp_path / "checkpoints", 1, parts.vlm, parts.state_dict(), 2)
     again = build(config, tmp_path, saved)
     assert equal(state(again), state(parts))
     assert not equal(state(again), load_vlm(tiny_folder()).model.state_dict())
@@ -104,15 +108,15 @@ def test_a_checkpoint_is_continued_with_its_weights_its_moments_and_its_step(tmp
 
 
 def test_the_reference_of_a_continued_run_is_the_policy_it_began_with(tmp_path: Path) -> None:
-    config = small_config(tmp_path, algorithm={"kl_coef": 0.1})
+    config = small_config(tmp_path, algorithm={"divergence": DivergenceConfig(0.1)})
     parts = build(config, tmp_path, None)
     folder = tmp_path / "checkpoints"
-    save_checkpoint(folder, 0, parts.vlm, {"engine": parts.train_engine.state_dict()}, 2)
+    save_checkpoint(folder, 0, parts.vlm, parts.state_dict(), 2)
     start = {name: tensor.clone() for name, tensor in state(parts).items()}
     with torch.no_grad():
         for parameter in parts.vlm.model.parameters():
             parameter.add_(0.1)
-    saved = save_checkpoint(folder, 1, parts.vlm, {"engine": parts.train_engine.state_dict()}, 2)
+    saved = save_checkpoint(folder, 1, parts.vlm, parts.state_dict(), 2)
     again = build(config, tmp_path, saved)
     assert again.reference is not None
     assert equal(again.reference._actor.model.state_dict(), start)
@@ -143,7 +147,7 @@ def test_auto_is_float32_on_a_cpu() -> None:
         ({"evaluation": {"test_episodes": -1}}, "evaluation.test_episodes"),
         ({"run": {"record_every": 0}}, "run.record_every"),
         ({"run": {"keep": 0}}, "run.keep"),
-        ({"algorithm": {"clip_high": -0.1}}, "algorithm.clip_high"),
+        ({"algorithm": {"policy_loss_options": {"clip_high": -0.1}}}, "clip_high"),
     ],
 )
 def test_a_size_that_makes_no_sense_is_told_with_its_field(

@@ -11,10 +11,13 @@ import pytest
 import torch
 from rich.console import Console
 
+from agent.collect import rollout
 from agent.config import Config
+from agent.config_algorithm import DivergenceConfig
 from agent.engine.checkpoint import latest_checkpoint, load_state
 from agent.errors import ConfigError, MismatchError
 from agent.interrupt import Interrupt
+from agent.lesson import Lesson, Rewards, prepare, taught
 from agent.model.load import load_vlm
 from agent.objective.advantage import grpo
 from agent.parts import Parts, build
@@ -22,7 +25,8 @@ from agent.progress import Progress
 from agent.records import read_trajectories
 from agent.rollout.hf import TransformersEngine
 from agent.run_directory import RunDirectory
-from agent.train import Finished, rollout, train, trainable
+from agent.train import Finished, learner_of, train
+from agent.types import Trajectory
 from tests.agent.run_fixtures import Hooks, small_config
 
 
@@ -46,6 +50,13 @@ def trained(config: Config, parts: Parts, first: int = 0) -> tuple[list[dict[str
         progress.stop()
         parts.close()
     return directory.metrics(), told.getvalue(), ended
+
+
+def lesson_of(config: Config, parts: Parts, trajectories: list[Trajectory], scores: torch.Tensor) -> Lesson:
+    """The lesson of two groups of three, with these scores in place of their own."""
+    valid = torch.tensor([t.valid for t in trajectories])
+    siblings = torch.tensor([0, 0, 0, 1, 1, 1])
+    return prepare(learner_of(config, parts), parts, trajectories, siblings, Rewards(scores, valid, {}), None, 0.0)
 
 
 def copied(parts: Parts) -> dict[str, torch.Tensor]:
@@ -88,24 +99,28 @@ def test_no_two_actions_of_a_run_are_drawn_with_the_same_dice(tmp_path: Path) ->
 def test_only_trajectories_with_an_advantage_are_trained(tmp_path: Path) -> None:
     config, parts = prepared(tmp_path)
     trajectories = [t for group in rollout(config, parts, 0) for t in group.trajectories]
-    advantages = torch.tensor([0.0, 1.0, 0.0, -2.0, 0.0, 0.0])
-    batch = trainable(parts, trajectories, advantages)
-    assert batch is not None
-    assert batch.trajectory.tolist() == [1, 3]
-    assert batch.advantages[0][batch.action_mask[0]].unique().tolist() == [1.0]
-    assert batch.advantages[1][batch.action_mask[1]].unique().tolist() == [-2.0]
-    assert trainable(parts, trajectories, torch.zeros(6)) is None
+    scores = torch.tensor([0.0, 1.0, 1.0, 0.5, 0.5, 0.5])  # the second group says nothing
+    lesson = lesson_of(config, parts, trajectories, scores)
+    assert taught(parts.algorithm, lesson) == [0, 1, 2]
+    assert lesson.experience is not None
+    batch = lesson.experience.of_trajectories([0, 2]).batch
+    assert batch.trajectory.tolist() == [0, 2]
+    for row, index in enumerate((0, 2)):
+        (advantage,) = batch.advantages[row][batch.action_mask[row]].unique().tolist()
+        assert advantage == pytest.approx(lesson.advantages[index][0]) and abs(advantage) > 0.5
+    assert taught(parts.algorithm, lesson_of(config, parts, trajectories, torch.zeros(6))) == []
 
 
 def test_with_a_divergence_every_valid_trajectory_is_trained(tmp_path: Path) -> None:
-    config, parts = prepared(tmp_path, algorithm={"kl_coef": 0.1}, env={"train": {"fault": "sandbox"}})
+    config, parts = prepared(
+        tmp_path, algorithm={"divergence": DivergenceConfig(0.1)}, env={"train": {"fault": "sandbox"}}
+    )
     trajectories = [t for step in range(4) for group in rollout(config, parts, step) for t in group.trajectories]
     assert not all(t.valid for t in trajectories)
     parts.renderer.forget = lambda keep=(): None  # type: ignore[method-assign]
     trajectories = [t for group in rollout(config, parts, 0) for t in group.trajectories]
-    batch = trainable(parts, trajectories, torch.zeros(6))
-    assert batch is not None
-    assert batch.trajectory.tolist() == [i for i, t in enumerate(trajectories) if t.valid and t.action_count]
+    lesson = lesson_of(config, parts, trajectories, torch.zeros(6))
+    assert taught(parts.algorithm, lesson) == [i for i, t in enumerate(trajectories) if t.valid and t.action_count]
 
 
 def test_groups_of_equal_rewards_teach_nothing_and_are_counted(tmp_path: Path) -> None:

@@ -1,149 +1,179 @@
-"""The clipped surrogate: four situations by hand, its gradient, and the mean over tokens."""
+"""What holds for every registered policy loss, whichever it is."""
 
-import math
-from collections import defaultdict
-from types import SimpleNamespace
-from typing import get_args, get_type_hints
+import dataclasses
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from trl import GRPOTrainer
 
-from agent.config import AlgorithmConfig
-from agent.objective.kl import k3
-from agent.objective.policy_loss import POLICY_LOSSES, aggregate, clipped_fraction, ppo_clip
-from tests.oracle import objective as oracle
+from agent.objective.aggregation import trajectory_weights, weighted_sum
+from agent.objective.plugin import PolicyLoss, check_options
+from agent.objective.policy_loss import POLICY_LOSSES
+from agent.objective.signature import call
+from tests.agent.objective.loss_batches import Tokens, loss_of, random_tokens, selection_of
 
-# Ratio, advantage, loss, gradient of the loss by the log-probability; clip_low = 0.2, clip_high = 0.3.
-# The loss is -min(rho A, clip(rho) A); d rho / d logprob = rho, so the gradient is -rho A where rho A is the smaller.
-SITUATIONS = {
-    "too likely and good: held at 1.3, no gradient": (1.5, 2.0, -2.6, 0.0),
-    "too likely and bad: pushed back": (1.5, -2.0, 3.0, 3.0),
-    "too unlikely and good: pulled back": (0.5, 2.0, -1.0, -1.0),
-    "too unlikely and bad: held at 0.8, no gradient": (0.5, -2.0, 1.6, 0.0),
-    "inside the bounds, good": (1.25, 2.0, -2.5, -2.5),
-    "inside the bounds, bad": (0.9, -2.0, 1.8, 1.8),
+EVERY = pytest.mark.parametrize("name", sorted(POLICY_LOSSES))
+RUBBISH = st.sampled_from([float("nan"), float("inf"), float("-inf"), 1e30])
+# Where the gradient is zero wherever the marks say that it is cut; CISPO's marks say that a weight was bounded.
+CUTTING = ("ppo_clip", "dapo", "gspo", "gmpo", "clip_cov")
+FUNCTIONS = {
+    "ppo_clip": "ppo_clip", "dapo": "dapo", "gspo": "gspo", "gmpo": "gmpo", "cispo": "cispo", "clip_cov": "clip_cov",
+    "kl_cov": "kl_cov", "sapo": "sapo", "reinforce": "reinforce",
+}  # fmt: skip
+SOURCES = {
+    "ppo_clip": "PPO (arXiv 1707.06347), equation 7",
+    "dapo": "DAPO (arXiv 2503.14476), equation 10",
+    "gspo": "GSPO (arXiv 2507.18071), equations 5 and 13",
+    "gmpo": "GMPO (arXiv 2507.20673), section 3",
+    "cispo": "MiniMax-M1 (arXiv 2506.13585), equations 4 and 5",
+    "clip_cov": "The entropy mechanism (arXiv 2505.22617), section 4.2",
+    "kl_cov": "The entropy mechanism (arXiv 2505.22617), section 4.2",
+    "sapo": "SAPO (arXiv 2511.20347), section 3",
+    "reinforce": "Williams (1992); GPG (arXiv 2504.02546)",
 }
-CLIP = (0.2, 0.3)
 
 
-def loss_and_gradient(ratio: float, advantage: float) -> tuple[float, float]:
-    logprobs = torch.tensor([[-1.0 + math.log(ratio)]], requires_grad=True)
-    loss = ppo_clip(logprobs, torch.tensor([[-1.0]]), torch.tensor([[advantage]]), *CLIP)
-    (gradient,) = torch.autograd.grad(loss.sum(), logprobs)
-    return float(loss.detach()), float(gradient)
+def objective(entry: PolicyLoss, tokens: Tokens, selected: torch.Tensor | None, pieces: list[list[int]], kind: str):
+    """The loss of the batch and its gradient, from micro-batches of some rows each."""
+    lengths = torch.zeros(3, dtype=torch.long).index_add(0, tokens.sequence, tokens.mask.sum(1))
+    weights = trajectory_weights(lengths, torch.ones(3, dtype=torch.bool), kind, 7.0).double()
+    logprobs = tokens.logprobs.clone().requires_grad_()
+    total = torch.zeros((), dtype=torch.float64)
+    for rows in pieces:
+        given = vars(dataclasses.replace(tokens, logprobs=logprobs)) | {"selected": selected}
+        given = {key: value[rows] for key, value in given.items() if value is not None}
+        losses, _ = call(entry.function, given, {})
+        total = total + weighted_sum(losses, given["mask"], weights[given["sequence"]])
+    (gradient,) = torch.autograd.grad(total, logprobs)
+    return total.detach(), gradient
 
 
-@pytest.mark.parametrize("name", SITUATIONS)
-def test_each_clip_situation_gives_the_loss_and_gradient_worked_out_by_hand(name: str) -> None:
-    ratio, advantage, loss, gradient = SITUATIONS[name]
-    assert loss_and_gradient(ratio, advantage) == pytest.approx((loss, gradient), abs=1e-6)
+def everything(entry: PolicyLoss, tokens: Tokens) -> tuple[torch.Tensor | None, list[int]]:
+    selected = selection_of(entry, tokens) if entry.select else None
+    return selected, list(range(len(tokens.sequence)))
 
 
-@pytest.mark.parametrize("name", SITUATIONS)
-def test_the_clipped_fraction_marks_exactly_the_tokens_without_gradient(name: str) -> None:
-    ratio, advantage, _, gradient = SITUATIONS[name]
-    logprobs, old = torch.tensor([[math.log(ratio)]]), torch.zeros(1, 1)
-    marked = clipped_fraction(logprobs, old, torch.tensor([[advantage]]), *CLIP)
-    assert bool(marked) == (gradient == 0.0)
+def test_every_name_has_its_function_and_its_source() -> None:
+    assert {name: entry.function.__name__ for name, entry in POLICY_LOSSES.items()} == FUNCTIONS
+    assert {name: entry.source for name, entry in POLICY_LOSSES.items()} == SOURCES
+    selections = {name: entry.select.__name__ for name, entry in POLICY_LOSSES.items() if entry.select}
+    assert selections == {"clip_cov": "select_clip_cov", "kl_cov": "select_kl_cov"}
 
 
-def test_at_ratio_one_the_gradient_is_that_of_reinforce() -> None:
-    """REINFORCE descends the gradient of -A log pi; here both are taken through a softmax, at the same weights."""
+@EVERY
+def test_every_entry_declares_options_that_can_be_checked(name: str) -> None:
+    entry = POLICY_LOSSES[name]
+    options = check_options(entry, {})
+    assert options == {key: default for key, (_, default) in entry.options.items()}
+    assert "mask" in entry.needs
+
+
+@EVERY
+def test_at_ratio_one_the_gradient_is_that_of_reinforce(name: str) -> None:
+    """REINFORCE descends the gradient of -A log pi; here both are taken through a softmax, at the same weights. A token
+    that Clip-Cov selects is left out by design."""
     generator = torch.Generator().manual_seed(0)
-    logits = torch.randn(3, 5, 7, generator=generator, requires_grad=True)
+    logits = torch.randn(3, 5, 7, generator=generator, dtype=torch.float64, requires_grad=True)
     actions = torch.randint(7, (3, 5, 1), generator=generator)
-    advantages = torch.randn(3, 5, generator=generator)
+    advantages = torch.randn(3, 5, generator=generator, dtype=torch.float64)
+    mask = torch.rand(3, 5, generator=generator) < 0.8
     logprobs = logits.log_softmax(-1).gather(-1, actions)[..., 0]
-    (ours,) = torch.autograd.grad(
-        ppo_clip(logprobs, logprobs.detach(), advantages, *CLIP).sum(), logits, retain_graph=True
-    )
-    (reinforce,) = torch.autograd.grad((-advantages * logprobs).sum(), logits)
-    torch.testing.assert_close(ours, reinforce, atol=1e-6, rtol=1e-6)
+    nothing = torch.zeros_like(mask)
+    given = Tokens(logprobs, logprobs.detach(), advantages, mask, torch.tensor([0, 1, 0]))
+    losses, clipped = call(POLICY_LOSSES[name].function, vars(given) | {"selected": nothing}, {})
+    (ours,) = torch.autograd.grad(losses.sum(), logits, retain_graph=True)
+    (plain,) = torch.autograd.grad((-advantages * logprobs * mask).sum(), logits)
+    torch.testing.assert_close(ours, plain, atol=1e-12, rtol=1e-12)
     assert float(ours.abs().max()) > 0.1
+    assert not clipped.any()
 
 
-@given(st.floats(-1, 1), st.floats(-4, 4), st.floats(0, 0.9), st.floats(0, 2))
-def test_the_loss_equals_the_slow_formula(log_ratio: float, advantage: float, low: float, high: float) -> None:
-    loss = ppo_clip(torch.tensor([[log_ratio]]), torch.zeros(1, 1), torch.tensor([[advantage]]), low, high)
-    assert float(loss) == pytest.approx(oracle.ppo_clip(log_ratio, 0.0, advantage, low, high), abs=1e-5)
-
-
-def test_the_objective_equals_trls() -> None:
-    """TRL's own `_compute_loss` (token mean, "bnpo") on the same log-probabilities, advantages, mask and reference."""
-    generator = torch.Generator().manual_seed(1)
-
-    def random() -> torch.Tensor:
-        return torch.randn(4, 6, generator=generator)
-
-    logprobs, old, reference = -random().abs(), -random().abs(), -random().abs()
-    advantages = torch.randn(4, generator=generator)
-    mask = torch.rand(4, 6, generator=generator) < 0.7
-    ours = torch.nn.Parameter(logprobs.clone())
-    token_losses = ppo_clip(ours, old, advantages[:, None].expand(4, 6).contiguous(), *CLIP) + 0.1 * k3(ours, reference)
-    loss = aggregate(token_losses, mask, float(mask.sum()))
-    theirs = torch.nn.Parameter(logprobs.clone())
-    trainer = SimpleNamespace(
-        _get_per_token_logps_and_entropies=lambda *_, **__: (theirs, torch.zeros(4, 6), None),
-        aux_loss_enabled=False,
-        top_entropy_quantile=1.0,
-        off_policy_mask_threshold=None,
-        importance_sampling_level="token",
-        beta=0.1,
-        args=SimpleNamespace(use_bias_correction_kl=False, delta=None),
-        loss_type="bnpo",
-        epsilon_low=CLIP[0],
-        epsilon_high=CLIP[1],
-        use_vllm=False,
-        model=SimpleNamespace(training=True),
-        current_gradient_accumulation_steps=1.0,
-        _entropy_bonus_enabled=False,
-        accelerator=SimpleNamespace(reduce=lambda x, reduction: x, gather=lambda x: x),
-        _metrics={"train": defaultdict(list)},
-    )
-    inputs = {
-        "prompt_ids": torch.zeros(4, 1, dtype=torch.long),
-        "prompt_mask": torch.ones(4, 1, dtype=torch.long),
-        "completion_ids": torch.zeros(4, 6, dtype=torch.long),
-        "completion_mask": mask.long(),
-        "advantages": advantages,
-        "old_per_token_logps": old,
-        "ref_per_token_logps": reference,
+@EVERY
+@given(seed=st.integers(0, 2**20), rubbish=RUBBISH)
+@settings(max_examples=25)
+def test_what_stands_outside_the_mask_reaches_neither_loss_nor_gradient(name: str, seed: int, rubbish: float) -> None:
+    entry, tokens = POLICY_LOSSES[name], random_tokens(seed)
+    selected, _ = everything(entry, tokens)
+    spoiled = {
+        key: torch.where(tokens.mask, getattr(tokens, key), rubbish)
+        for key in ("logprobs", "old_logprobs", "advantages")
     }
-    expected = GRPOTrainer._compute_loss(trainer, None, inputs)
-    loss.backward()
-    expected.backward()
-    torch.testing.assert_close(loss, expected)
-    torch.testing.assert_close(ours.grad, theirs.grad)
+    dirty = dataclasses.replace(tokens, **spoiled)
+    clean = dataclasses.replace(tokens, **{key: torch.where(tokens.mask, value, 0.0) for key, value in spoiled.items()})
+    ours, theirs = loss_of(entry, dirty, selected), loss_of(entry, clean, selected)
+    assert all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
+    for outside in ours:
+        assert not outside[~tokens.mask].any()
+    if entry.select:
+        assert torch.equal(selection_of(entry, dirty), selected)
 
 
-@given(st.integers(0, 2**20), st.lists(st.integers(1, 3), min_size=1, max_size=4))
-def test_micro_batches_add_up_to_the_whole(seed: int, sizes: list[int]) -> None:
-    generator = torch.Generator().manual_seed(seed)
-    losses = torch.randn(sum(sizes), 5, generator=generator)
-    mask = torch.rand(sum(sizes), 5, generator=generator) < 0.6
-    tokens = float(mask.sum()) or 1.0
-    pieces = [aggregate(x, m, tokens) for x, m in zip(losses.split(sizes), mask.split(sizes), strict=True)]
-    torch.testing.assert_close(sum(pieces, torch.zeros(())), aggregate(losses, mask, tokens), atol=1e-5, rtol=1e-5)
+@EVERY
+@given(seed=st.integers(0, 2**20))
+@settings(max_examples=25)
+def test_a_mark_means_that_a_clip_cut_the_gradient(name: str, seed: int) -> None:
+    tokens = random_tokens(seed)
+    _, clipped, gradient = loss_of(POLICY_LOSSES[name], tokens)
+    cut = tokens.mask & (gradient == 0)
+    if name in CUTTING:
+        assert torch.equal(clipped, cut)
+    else:
+        assert not cut.any()
 
 
-def test_the_mean_is_over_tokens_and_not_over_rows() -> None:
-    """Rows of 1 and 3 tokens with losses 4 and 0: over tokens (4 + 0 + 0 + 0) / 4 = 1, over rows it would be 2."""
-    losses = torch.tensor([[4.0, 9.0, 9.0], [0.0, 0.0, 0.0]])
-    mask = torch.tensor([[True, False, False], [True, True, True]])
-    assert float(aggregate(losses, mask, float(mask.sum()))) == 1.0
-    assert oracle.token_mean(losses.tolist(), mask.tolist()) == 1.0
+@EVERY
+@pytest.mark.parametrize("kind", ["token_mean", "sequence_mean", "constant"])
+@given(seed=st.integers(0, 2**20))
+@settings(max_examples=20)
+def test_splits_at_the_borders_of_trajectories_change_neither_loss_nor_gradient(
+    name: str, kind: str, seed: int
+) -> None:
+    entry, tokens = POLICY_LOSSES[name], random_tokens(seed)
+    selected, rows = everything(entry, tokens)
+    pieces = [[r for r in rows if int(tokens.sequence[r]) == s] for s in set(tokens.sequence.tolist())]
+    whole = objective(entry, tokens, selected, [rows], kind)
+    split = objective(entry, tokens, selected, pieces, kind)
+    torch.testing.assert_close(split, whole, atol=1e-12, rtol=1e-12)
 
 
-def test_what_stands_outside_the_mask_does_not_count_even_if_it_is_not_a_number() -> None:
-    losses = torch.tensor([[1.0, float("nan"), float("inf")]], requires_grad=True)
-    mean = aggregate(losses, torch.tensor([[True, False, False]]), 1.0)
-    (gradient,) = torch.autograd.grad(mean, losses)
-    assert float(mean.detach()) == 1.0
-    assert gradient.tolist() == [[1.0, 0.0, 0.0]]
+@EVERY
+@given(seed=st.integers(0, 2**20), order=st.permutations(range(5)))
+@settings(max_examples=25)
+def test_the_order_of_rows_changes_neither_loss_nor_gradient(name: str, seed: int, order: list[int]) -> None:
+    entry, tokens = POLICY_LOSSES[name], random_tokens(seed)
+    selected, rows = everything(entry, tokens)
+    loss, gradient = objective(entry, tokens, selected, [rows], "sequence_mean")
+    moved = None if selected is None else selected[order]
+    other_loss, other = objective(entry, tokens.rows(order), moved, [rows], "sequence_mean")
+    torch.testing.assert_close(other_loss, loss, atol=1e-12, rtol=1e-12)
+    torch.testing.assert_close(other, gradient[order], atol=1e-12, rtol=1e-12)
 
 
-def test_every_name_a_recipe_may_give_is_registered() -> None:
-    assert set(get_args(get_type_hints(AlgorithmConfig)["policy_loss"])) == set(POLICY_LOSSES)
+@EVERY
+@given(seed=st.integers(0, 2**20), left=st.integers(0, 2), right=st.integers(0, 3), value=RUBBISH)
+@settings(max_examples=25)
+def test_padding_changes_neither_loss_nor_gradient(name: str, seed: int, left: int, right: int, value: float) -> None:
+    entry, tokens = POLICY_LOSSES[name], random_tokens(seed)
+    selected, rows = everything(entry, tokens)
+
+    def pad(tensor: torch.Tensor, filler: float) -> torch.Tensor:
+        return torch.nn.functional.pad(tensor, (left, right), value=filler)
+
+    wide = Tokens(
+        *(pad(x, value) for x in (tokens.logprobs, tokens.old_logprobs, tokens.advantages)),
+        pad(tokens.mask, False),
+        tokens.sequence,
+    )
+    wide_selected = None if selected is None else pad(selected, False)
+    loss, gradient = objective(entry, tokens, selected, [rows], "token_mean")
+    wide_loss, wide_gradient = objective(entry, wide, wide_selected, [rows], "token_mean")
+    torch.testing.assert_close(wide_loss, loss, atol=1e-12, rtol=1e-12)
+    torch.testing.assert_close(wide_gradient, pad(gradient, 0.0), atol=1e-12, rtol=1e-12)
+
+
+@EVERY
+def test_descending_the_loss_makes_good_tokens_likelier_and_bad_ones_less_likely(name: str) -> None:
+    tokens = random_tokens(4, spread=0.0)
+    _, _, gradient = loss_of(POLICY_LOSSES[name], tokens, torch.zeros_like(tokens.mask))
+    assert torch.equal(-gradient[tokens.mask].sign(), tokens.advantages[tokens.mask].sign())

@@ -1,0 +1,178 @@
+"""What a step learns from: rewards, then everything that is worked out before the first update, then advantages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from .algorithm import Algorithm
+from .config import Config
+from .credit import Credit, Episodes, episodes_of, estimate, to_episodes, to_tokens
+from .engine.batching import make_batch
+from .engine.experience import Experience
+from .objective.kl import penalty
+from .objective.shaping import overlong_penalty, scale_scores
+from .parts import Parts
+from .roles.reward import scores_and_validity, shuffled, term_scores
+from .seeds import generator
+from .types import Trajectory
+from .update import Learner
+
+
+@dataclass(frozen=True, eq=False)
+class Rewards:
+    """What each trajectory is worth. `terms`: what was added to the environment's return, by name."""
+
+    scores: Float[Tensor, " trajectories"]
+    valid: Bool[Tensor, " trajectories"]
+    terms: Mapping[str, Float[Tensor, " trajectories"]]
+
+
+@dataclass(frozen=True, eq=False)
+class Lesson:
+    """A step's trajectories with their rewards and credit.
+
+    `experience` has the rows of all valid trajectories that have actions; None if there are none.
+    """
+
+    trajectories: Sequence[Trajectory]
+    rewards: Rewards
+    episodes: Episodes
+    credit: Credit
+    experience: Experience | None
+
+    @property
+    def advantages(self) -> list[list[float]]:
+        """The advantages of each trajectory's action tokens, in order."""
+        rows = zip(self.credit.advantages.tolist(), self.episodes.lengths.tolist(), strict=True)
+        return [row[:length] for row, length in rows]
+
+
+def rewards_of(
+    config: Config,
+    parts: Parts,
+    trajectories: Sequence[Trajectory],
+    siblings: Int[Tensor, " trajectories"],
+    step: int,
+) -> Rewards:
+    """The environment's return, the recipe's terms, and the penalty of overlong episodes; or the shuffled control."""
+    scores, valid = scores_and_validity(trajectories)
+    terms = term_scores(parts.terms, trajectories, parts.vlm.processor.decode)
+    selection = config.algorithm.selection
+    if selection.overlong_buffer:
+        lengths = torch.tensor([t.action_count for t in trajectories])
+        at = selection.overlong_at or config.rollout.max_turn_tokens * config.rollout.max_turns
+        penalties = selection.overlong_penalty * overlong_penalty(lengths, maximum=at, buffer=selection.overlong_buffer)
+        terms["overlong"] = torch.where(valid, penalties, torch.zeros(()))
+    for added in terms.values():
+        scores = scores + added
+    if config.algorithm.shuffle_rewards:
+        scores = shuffled(scores, valid, config.run.seed, step)
+    if config.algorithm.reward_scaling != "none":
+        scores = scale_scores(scores, siblings, valid, config.algorithm.reward_scaling)
+    return Rewards(scores, valid, terms)
+
+
+def prepare(
+    learner: Learner,
+    parts: Parts,
+    trajectories: Sequence[Trajectory],
+    siblings: Int[Tensor, " trajectories"],
+    rewards: Rewards,
+    greedy_scores: Float[Tensor, " trajectories"] | None,
+    kl_coef: float,
+) -> Lesson:
+    """Credit for every action token, and what the updates need beside it."""
+    algorithm, config = learner.algorithm, learner.algorithm.config
+    episodes = episodes_of(trajectories, siblings, rewards.scores, rewards.valid)
+    experience = _experience(parts, trajectories)
+    if experience is None:
+        return Lesson(trajectories, rewards, episodes, estimate_nothing(episodes), None)
+    batch = experience.batch
+    if algorithm.updates > 1:
+        experience = replace(experience, old_logprobs=learner.logprobs(batch))
+    if learner.reference is not None and (algorithm.updates > 1 or config.divergence.where == "reward"):
+        reference = [
+            torch.nn.functional.pad(found, (0, batch.input_ids.shape[1] - found.shape[1]))
+            for found in (learner.reference.logprobs(m).cpu() for m in batch.split(learner.micro_batch_tokens))
+        ]
+        experience = replace(experience, reference_logprobs=torch.cat(reference))
+        if config.divergence.where == "reward":
+            old = batch.sampler_logprobs if experience.old_logprobs is None else experience.old_logprobs
+            taken = kl_coef * penalty(config.divergence.estimator)(old, torch.cat(reference))
+            episodes = _with_penalty(episodes, to_episodes(taken, episodes, batch))
+    values = final = None
+    if learner.critic is not None:
+        at_tokens, at_ends = learner.critic.values(learner.actor.model, batch, learner.micro_batch_tokens)
+        values, experience = to_episodes(at_tokens, episodes, batch), replace(experience, values=at_tokens)
+        final = torch.zeros(len(trajectories)).index_put((batch.trajectory,), at_ends)  # the last row's is put last
+    credit = estimate(algorithm, episodes, values, final, greedy_scores)
+    experience = experience.with_advantages(to_tokens(credit.advantages, episodes, batch))
+    if credit.returns is not None and credit.valued is not None:
+        experience = replace(
+            experience,
+            returns=to_tokens(credit.returns, episodes, batch),
+            valued=to_tokens(credit.valued & episodes.valid[:, None], episodes, batch),
+        )
+    return Lesson(trajectories, rewards, episodes, credit, experience)
+
+
+def estimate_nothing(episodes: Episodes) -> Credit:
+    """Credit where no valid trajectory has an action."""
+    return Credit(torch.zeros(episodes.mask.shape))
+
+
+def taught(algorithm: Algorithm, lesson: Lesson) -> list[int]:
+    """The trajectories that carry a gradient: valid, with actions, and with an advantage other than 0 somewhere, unless
+    the objective has more than advantages."""
+    kept = []
+    drop = algorithm.config.selection.drop_truncated
+    for index in range(len(lesson.trajectories)):
+        if not bool(lesson.episodes.valid[index]) or not int(lesson.episodes.lengths[index]):
+            continue
+        if drop and bool(lesson.episodes.truncated[index]):
+            continue
+        if algorithm.every_trajectory_counts or bool(lesson.credit.advantages[index].any()):
+            kept.append(index)
+    return kept
+
+
+def mini_batches(lesson: Lesson, algorithm: Algorithm, seed: int, step: int) -> Iterator[list[int]]:
+    """Trajectories of each update: every epoch deals whole groups out anew, so that siblings stay together."""
+    groups = lesson.episodes.groups.tolist()
+    count = algorithm.config.mini_batches
+    for epoch in range(algorithm.config.epochs):
+        order = list(dict.fromkeys(groups))
+        if count > 1:
+            order = [order[i] for i in generator(seed, "mini-batches", step, epoch).permutation(len(order))]
+        for part in range(count):
+            wanted = set(order[part::count])
+            yield [index for index, group in enumerate(groups) if group in wanted]
+
+
+def _experience(parts: Parts, trajectories: Sequence[Trajectory]) -> Experience | None:
+    rows = [
+        (index, row)
+        for index, trajectory in enumerate(trajectories)
+        if trajectory.valid
+        for row in trajectory.rows
+        if any(row.actions)
+    ]
+    if not rows:
+        return None
+    batch = make_batch(
+        [row for _, row in rows],
+        [index for index, _ in rows],
+        [0.0] * len(rows),
+        parts.renderer.pixels,
+        parts.vlm.processor.merge,
+    )
+    return Experience(batch)
+
+
+def _with_penalty(episodes: Episodes, taken: Float[Tensor, "trajectories actions"]) -> Episodes:
+    return replace(episodes, rewards=episodes.rewards - taken, scores=episodes.scores - taken.sum(1))
