@@ -20,8 +20,8 @@ from .objective.value import VALUE_LOSSES
 
 USAGE = """usage: python -m agent algorithms
 
-Lists what `--algorithm.family`, `--algorithm.advantage` and `--algorithm.policy_loss` may be. Your own function is named
-"package.module:function" there; the docstring of agent/objective/plugin.py says what it is given.
+Lists what `--algorithm.family`, `--algorithm.advantage` and `--algorithm.policy_loss` may be. Your own function is
+named "package.module:function" there; the docstring of agent/objective/plugin.py says what it is given.
 """
 
 
@@ -81,4 +81,6 @@ def _needs(entry: Estimator | PolicyLoss) -> str:
 
 
 def _options(entry: Estimator | PolicyLoss) -> str:
-    return escape("\n".join(f"{name}: {spelled(kind)} = {default!r}" for name, (kind, default) in entry.options.items()))
+    return escape(
+        "\n".join(f"{name}: {spelled(kind)} = {default!r}" for name, (kind, default) in entry.options.items())
+    )

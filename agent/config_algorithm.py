@@ -112,7 +112,8 @@ class CriticConfig:
             head on the policy's own last layer.
         lr: Peak learning rate of an own trunk and of the head.
         loss: Of the values.
-        clip: How far a value may move from that of the rollout before "clipped" stops its gradient.
+        clip: For "clipped", how far a value may move from that of the rollout before its gradient stops; for "huber",
+            the error from which on it no longer grows.
         coef: Weight of the value loss beside the policy's, with a shared trunk.
         warmup_steps: Steps in which the critic learns and the policy stays.
         max_grad_norm: Longer gradients are scaled down to this norm.

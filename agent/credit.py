@@ -14,7 +14,9 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from .algorithm import Algorithm
+from .blame import blamed, name_of
 from .engine.batching import Batch
+from .errors import AlgorithmFault
 from .objective.signature import call
 from .types import Trajectory
 
@@ -81,23 +83,33 @@ def estimate(
     """Ask the estimator. An advantage of a whole trajectory is that of each of its tokens; a broken one has none.
 
     Raises:
-        ValueError: a user's estimator returned another shape, or a number that is not finite.
+        AlgorithmFault: the estimator raised, or returned another shape, or a number that is not finite.
     """
     tensors = {**vars(episodes), "values": values, "final_values": final_values, "greedy_scores": greedy_scores}
-    given = call(algorithm.estimator.function, tensors, algorithm.estimator_options)
+    name = name_of(algorithm.estimator.function)
+    with blamed(f"the advantage estimator {name}"):
+        given = call(algorithm.estimator.function, tensors, algorithm.estimator_options)
+    if "values" in algorithm.estimator.needs and not (isinstance(given, tuple) and len(given) == 3):
+        raise AlgorithmFault(
+            f"the advantage estimator {name} takes values, so it must return (advantages, returns, valued): what the "
+            f"critic is to learn, and where; got {type(given).__name__}"
+        )
     advantages, returns, valued = given if isinstance(given, tuple) else (given, None, None)
     shape = episodes.mask.shape
     if not isinstance(advantages, Tensor) or advantages.shape not in (shape, shape[:1]):
         came = tuple(advantages.shape) if isinstance(advantages, Tensor) else type(advantages).__name__
-        raise ValueError(
-            f"the advantage estimator must return a tensor of shape ({shape[0]},) or {tuple(shape)}: one number a "
-            f"trajectory or one an action token; got {came}"
+        raise AlgorithmFault(
+            f"the advantage estimator {name} must return a tensor of shape ({shape[0]},) or {tuple(shape)}: one "
+            f"number a trajectory or one an action token; got {came}"
         )
     spread = advantages if advantages.dim() == 2 else advantages[:, None].expand(shape)
     counts = episodes.mask & episodes.valid[:, None]
     spread = torch.where(counts, spread, torch.zeros(()))
     if not bool(torch.isfinite(spread).all()):
-        raise ValueError("the advantage estimator returned a number that is not finite for a valid trajectory")
+        raise AlgorithmFault(
+            f"the advantage estimator {name} returned a number that is not finite for a valid trajectory; divide by a "
+            "deviation only where it is above 0"
+        )
     return Credit(spread, returns, valued)
 
 

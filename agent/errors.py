@@ -6,6 +6,7 @@ AgentError
 ├── ObservationError   an environment returned what its contract does not allow; the run stops
 ├── EnvironmentFault   an environment raised; the run stops
 ├── RewardFault        a term of the reward raised, or gave something that is not a finite number; the run stops
+├── AlgorithmFault     an advantage estimator or a policy loss raised, or returned what its contract does not allow
 ├── MismatchError      sampler and trainer disagree about a token's log-probability
 └── RunDirectoryError  the run directory belongs to another configuration or is in use
 """
@@ -35,6 +36,10 @@ class EnvironmentFault(AgentError):
 
 class RewardFault(AgentError):
     """A term that the recipe adds to the reward failed: the fault of its author."""
+
+
+class AlgorithmFault(AgentError):
+    """An advantage estimator or a policy loss failed: the fault of its author."""
 
 
 class MismatchError(AgentError):

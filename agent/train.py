@@ -63,16 +63,24 @@ def train(config: Config, parts: Parts, run: RunDirectory, first: int, progress:
 
         with _kept(config, parts, run, step, saved, progress):
             rewards = rewards_of(config, parts, collected.trajectories, collected.siblings, step)
-        lesson = prepare(
-            learner, parts, collected.trajectories, collected.siblings, rewards, collected.greedy_scores, parts.kl_coef
-        )
+            lesson = prepare(
+                learner,
+                parts,
+                collected.trajectories,
+                collected.siblings,
+                rewards,
+                collected.greedy_scores,
+                parts.kl_coef,
+            )
         metrics = describe(lesson) | collected.metrics
         prepared = time.perf_counter()
+        updates = parts.train_engine.steps_taken
         try:
             metrics |= learn(config, parts, learner, lesson, step, progress)
-        except MismatchError:
+        except AgentError:
             parts.train_engine.discard()
-            save(config, parts, run, step)
+            if parts.train_engine.steps_taken == updates:  # half a step is not a state to continue from
+                save(config, parts, run, step)
             raise
         step += 1
         parts.rollout_engine.load_weights(parts.policy_tensors(), step)

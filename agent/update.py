@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from .algorithm import Algorithm
+from .blame import blamed, name_of
 from .engine.batching import Batch
 from .engine.experience import Experience
 from .engine.local import LocalEngine
+from .errors import AlgorithmFault
 from .objective.aggregation import weighted_sum
 from .objective.correction import importance_weights
 from .objective.kl import KL_ESTIMATORS, in_loss
@@ -88,8 +91,7 @@ def accumulate_gradient(
             "sequence": micro.batch.trajectory.to(device),
             "selected": None if micro.selected is None else micro.selected.to(device),
         }
-        given = call(algorithm.loss.function, tensors, algorithm.loss_options)
-        losses, clipped = given if isinstance(given, tuple) else (given, torch.zeros_like(mask))
+        losses, clipped = _token_losses(algorithm, tensors, mask)
         if config.correction.kind != "none":
             correction, told = importance_weights(
                 old,
@@ -146,6 +148,21 @@ def selected(learner: Learner, experience: Experience) -> Experience:
         "sequence": batch.trajectory,
     }
     return replace(experience, selected=call(loss.select, tensors, learner.algorithm.loss_options))
+
+
+def _token_losses(algorithm: Algorithm, tensors: Mapping[str, Any], mask: Tensor) -> tuple[Tensor, Tensor]:
+    """One number a token, and where the gradient is cut; a user's loss may leave the second out."""
+    name = f"the policy loss {name_of(algorithm.loss.function)}"
+    with blamed(name):
+        given = call(algorithm.loss.function, tensors, algorithm.loss_options)
+    losses, clipped = given if isinstance(given, tuple) else (given, torch.zeros_like(mask))
+    if not isinstance(losses, Tensor) or losses.shape != mask.shape:
+        came = tuple(losses.shape) if isinstance(losses, Tensor) else type(losses).__name__
+        raise AlgorithmFault(
+            f"{name} must return one number a token, a tensor of shape {tuple(mask.shape)} that is not averaged, alone "
+            f"or with the mask of clipped tokens; got {came}"
+        )
+    return losses, clipped
 
 
 def _sum(tensor: Tensor, mask: Tensor) -> float:

@@ -25,6 +25,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 from transformers.image_utils import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
+from transformers.utils import logging as transformers_logging
 
 from ..errors import CheckpointError, ConfigError
 from .connector import ComposedConfig, ComposedForConditionalGeneration, make_connector
@@ -166,11 +167,15 @@ def _vision(spec: str | dict[str, Any]) -> PreTrainedModel:
         return AutoModel.from_config(_config(spec, "vision"))
     whole = _read_config(spec)
     part = getattr(whole, "vision_config", whole)
+    loudness = transformers_logging.get_verbosity()
+    transformers_logging.set_verbosity_error()  # that a whole CLIP model has more than its tower is no news
     try:
         kind = AutoModel._model_mapping[type(part)]
         tower, report = kind.from_pretrained(spec, config=part, local_files_only=True, output_loading_info=True)
     except Exception as error:
         raise CheckpointError(f"{spec}: no vision encoder could be loaded: {error}") from error
+    finally:
+        transformers_logging.set_verbosity(loudness)
     return _complete(tower, report, spec)
 
 

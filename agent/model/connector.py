@@ -58,7 +58,7 @@ class ComposedForConditionalGeneration(LlavaForConditionalGeneration):
 
     def __init__(self, config: ComposedConfig) -> None:
         super().__init__(config)
-        self.model.multi_modal_projector = Connector(config)
+        self.model = ComposedModel(config)
 
 
 def make_connector(config: Any) -> torch.nn.Module:

@@ -167,8 +167,8 @@ def save_merged(model: PreTrainedModel, folder: Path) -> None:
         return
     # On the CPU: the folded weights need room beside the model while they are written.
     folded = {name: tensor.detach().to("cpu") for name, tensor in merged_tensors(model)}
-    tied = getattr(model, "all_tied_weights_keys", None) or {}
-    for name in tied:
+    # Copied from another device, tensors that were one are two, and would both be written.
+    for name in getattr(model, "all_tied_weights_keys", None) or {}:
         folded.pop(name, None)
     model.save_pretrained(folder, state_dict=folded)
     save_adapter(model, folder / FOLDER)

@@ -110,8 +110,9 @@ def opo(
     _, deviation, _ = group_statistics(scores, groups, valid)
     kept = torch.where(valid, lengths, 0).to(scores.dtype)
     weighted = torch.where(valid, kept * scores, 0.0)
-    baseline = _group_sum(weighted, groups) / _group_sum(kept, groups).clamp(min=1)
-    return _where_groups_vary(scores - baseline, deviation, valid)
+    tokens = _group_sum(kept, groups)
+    # Without any token there is nothing to weigh, and nothing to train.
+    return _where_groups_vary(scores - _group_sum(weighted, groups) / tokens, deviation, valid & (tokens > 0))
 
 
 def gpg(

@@ -65,7 +65,7 @@ def trajectory_weights(
     elif kind == "sequence_mean":
         divisors = trajectories * lengths
     else:
-        divisors = trajectories * constant * torch.ones_like(lengths)
+        divisors = (trajectories * constant).expand(len(lengths))
     weights = 1 / divisors.to(torch.get_default_dtype())
     return torch.where(counted, weights, torch.zeros_like(weights))
 

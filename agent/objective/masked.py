@@ -33,6 +33,6 @@ def sequence_mean(
     values: Float[Tensor, "rows tokens"], mask: Bool[Tensor, "rows tokens"], sequence: Int[Tensor, " rows"]
 ) -> Float[Tensor, "rows tokens"]:
     """For each token the mean over all masked tokens of its trajectory, in whichever rows they stand; 0 if none."""
-    segments = sequence[:, None, None].expand(*values.shape, 1)
+    segments = sequence[:, None].expand_as(mask)[..., None]
     counts = segment_sum(mask.to(values.dtype), segments)
     return segment_sum(zeroed(values, mask), segments) / counts.clamp(min=1)

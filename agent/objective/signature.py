@@ -103,16 +103,14 @@ def call(function: Callable[..., Any], tensors: Mapping[str, Any], options: Mapp
 
 def _annotation(function: Callable[..., Any], parameter: inspect.Parameter, what: str) -> Any:
     """The parameter's annotation, read where the function was written: `from __future__` makes it a string."""
-    annotation = parameter.annotation
-    if isinstance(annotation, str):
-        names = getattr(inspect.unwrap(function), "__globals__", {})
-        holder = type("Holder", (), {"__annotations__": {"option": annotation}})
-        try:
-            annotation = typing.get_type_hints(holder, names)["option"]
-        except Exception as error:
-            raise ConfigError(
-                f"{what}: the annotation of option `{parameter.name}` cannot be read: {annotation!r} ({error})."
-            ) from error
+    names = getattr(inspect.unwrap(function), "__globals__", {})
+    holder = type("Holder", (), {"__annotations__": {"option": parameter.annotation}})
+    try:
+        annotation = typing.get_type_hints(holder, names)["option"]
+    except Exception as error:
+        raise ConfigError(
+            f"{what}: the annotation of option `{parameter.name}` cannot be read: {parameter.annotation!r} ({error})."
+        ) from error
     if annotation not in SIMPLE and get_origin(annotation) is not Literal:
         came = "no annotation" if annotation is parameter.empty else f"the annotation {annotation}"
         raise ConfigError(

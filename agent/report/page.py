@@ -125,7 +125,9 @@ def _facts(config: Mapping[str, Any], report: Mapping[str, Any]) -> dict[str, st
     facts = {
         "environment": said("{}", "env.id"),
         "model": said("{}", "model.path"),
-        "algorithm": said("{} advantages, {} loss", "algorithm.advantage", "algorithm.policy_loss"),
+        "algorithm": said("{}", "algorithm.family")
+        + said(", {} advantages", "algorithm.advantage")
+        + said(", {} loss", "algorithm.policy_loss"),
         "control": "rewards were shuffled: nothing can be learned"
         * bool(_setting(config, "algorithm.shuffle_rewards")),
         "training": visible(f"{report['steps']} steps" if "steps" in report else "")

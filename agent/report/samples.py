@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby, islice
 from pathlib import Path
+from typing import Any
 
 from ..records import read_trajectories
 from ..types import Trajectory
@@ -99,13 +100,19 @@ def _groups(path: Path) -> list[list[Named]]:
     telling: list[list[Named]] = []
     others: list[list[Named]] = []
     for _, group in groupby(read_trajectories(path), key=lambda pair: _coordinates(pair[0])):
-        named = [(f"sibling {i}", t, record.get("advantage")) for i, (t, record) in enumerate(group)]
+        named = [(f"sibling {i}", t, _advantage(record)) for i, (t, record) in enumerate(group)]
         scores = {t.outcome.score for _, t, _ in named if t.valid}
         (telling if len(scores) > 1 else others).append(named)
         if len(telling) == GROUPS:
             break
         del others[GROUPS:]
     return [*telling, *others][:GROUPS]
+
+
+def _advantage(record: dict[str, Any]) -> float | None:
+    """Of the whole trajectory; where each token has its own, their mean."""
+    of_tokens = record.get("advantages")
+    return sum(of_tokens) / len(of_tokens) if of_tokens else record.get("advantage")
 
 
 def _coordinates(trajectory: Trajectory) -> tuple[str, int | None, int]:

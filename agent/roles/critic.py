@@ -78,13 +78,12 @@ class Critic:
         assert micro.values is not None and micro.returns is not None and micro.valued is not None
         valued = micro.valued.to(hidden.device)
         values = self.of_hidden(hidden, micro.batch)
-        options = {"value_clip": self.config.clip} if self.config.loss == "clipped" else {}
-        losses, clipped = VALUE_LOSSES[self.config.loss](
-            values, micro.values.to(hidden.device), micro.returns.to(hidden.device), valued, **options
+        options = {} if self.config.loss == "squared" else {"clip": self.config.clip}
+        losses = VALUE_LOSSES[self.config.loss](
+            values, micro.values.to(hidden.device), micro.returns.to(hidden.device), **options
         )
         loss = torch.where(valued, losses, torch.zeros_like(losses)).sum() / count
-        clips = float(clipped[valued].sum()) / count
-        return loss, {"value_loss": float(loss.detach()), "value_clip_fraction": clips}
+        return loss, {"value_loss": float(loss.detach())}
 
     def update(self, experience: Experience, micro_batch_tokens: int) -> dict[str, float]:
         """One step of an own trunk on a mini-batch."""

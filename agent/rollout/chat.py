@@ -89,5 +89,6 @@ def read_chat_family(tokenizer: PreTrainedTokenizerBase, image_token: str) -> Ch
         closing=stop,
         following=between.removeprefix(stop),
         image=image,
-        rewrites_history=before != one or thought not in thinking,
+        # A space before an answer, as in Llama 2's and Mistral's templates, is one that the policy writes itself.
+        rewrites_history=before not in (one, one + " ") or thought not in thinking,
     )

@@ -93,7 +93,9 @@ def written(folder: Path, module: str, namespace: str, solve: str = "", **areas:
 
 def timeless(folder: Path) -> list[dict]:
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-    return [{name: value for name, value in line.items() if not name.startswith(("seconds/", "memory/"))} for line in lines]
+    return [
+        {name: value for name, value in line.items() if not name.startswith(("seconds/", "memory/"))} for line in lines
+    ]
 
 
 def test_killed_without_warning_and_continued_equals_uninterrupted(

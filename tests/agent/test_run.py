@@ -73,7 +73,9 @@ def no_hooks(finished: Finished, monkeypatch: pytest.MonkeyPatch):
 def timeless(folder: Path) -> list[dict]:
     """The lines of metrics.jsonl without what depends on the clock."""
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-    return [{name: value for name, value in line.items() if not name.startswith(("seconds/", "memory/"))} for line in lines]
+    return [
+        {name: value for name, value in line.items() if not name.startswith(("seconds/", "memory/"))} for line in lines
+    ]
 
 
 def assert_same_run(folder: Path, other: Path, step: int = 3) -> None:

@@ -7,7 +7,7 @@ import torch
 
 from agent.algorithm import Algorithm, resolve
 from agent.config import AlgorithmConfig, Config, EnvironmentConfig, OptimizerConfig
-from agent.config_algorithm import CorrectionConfig, DivergenceConfig
+from agent.config_algorithm import DivergenceConfig
 from agent.engine.batching import Batch, make_batch
 from agent.engine.experience import Experience
 from agent.engine.local import LocalEngine

@@ -62,10 +62,10 @@ def opo(scores: Numbers, groups: Sequence[int], valid: Flags, lengths: Sequence[
     for i in range(len(scores)):
         group = siblings_of(i, groups, valid)
         tokens = sum(lengths[j] for j in group)
-        if not valid[i] or all_equal([scores[j] for j in group]):
+        if not valid[i] or tokens == 0 or all_equal([scores[j] for j in group]):
             advantages.append(0.0)
         else:
-            advantages.append(scores[i] - math.fsum(lengths[j] * scores[j] for j in group) / max(tokens, 1))
+            advantages.append(scores[i] - math.fsum(lengths[j] * scores[j] for j in group) / tokens)
     return advantages
 
 

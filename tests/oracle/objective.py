@@ -3,22 +3,6 @@
 import math
 from collections.abc import Sequence
 
-EPSILON = 1e-6
-
-
-def grpo(scores: Sequence[float], groups: Sequence[int], valid: Sequence[bool]) -> list[float]:
-    """Advantage of each trajectory against its valid siblings."""
-    advantages = []
-    for index, score in enumerate(scores):
-        siblings = [s for s, g, v in zip(scores, groups, valid, strict=True) if v and g == groups[index]]
-        if not valid[index] or len(siblings) < 2 or all(s == siblings[0] for s in siblings):
-            advantages.append(0.0)
-            continue
-        mean = math.fsum(siblings) / len(siblings)
-        variance = math.fsum((s - mean) ** 2 for s in siblings) / (len(siblings) - 1)
-        advantages.append((score - mean) / (math.sqrt(variance) + EPSILON))
-    return advantages
-
 
 def ppo_clip(logprob: float, old_logprob: float, advantage: float, clip_low: float, clip_high: float) -> float:
     """The clipped surrogate of one token."""

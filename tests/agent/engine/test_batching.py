@@ -72,7 +72,15 @@ def test_padding_changes_no_log_probability_beyond_rounding(
     wide = Batch(
         **{
             name: torch.nn.functional.pad(getattr(batch, name), (0, 37))
-            for name in ("input_ids", "attention_mask", "position_ids", "action_mask", "sampler_logprobs", "advantages", "turns")
+            for name in (
+                "input_ids",
+                "attention_mask",
+                "position_ids",
+                "action_mask",
+                "sampler_logprobs",
+                "advantages",
+                "turns",
+            )
         },
         trajectory=batch.trajectory,
         prompt_length=batch.prompt_length,

@@ -133,6 +133,14 @@ def test_the_adapter_comes_back_after_an_exception_and_as_frozen_as_it_was(one_v
     assert not any(weight.requires_grad for weight in made.model.parameters())
 
 
+def test_one_reference_pass_within_another_leaves_the_adapter_off(one_vlm: VLM, batch: Batch) -> None:
+    made = learned(one_vlm)
+    with torch.no_grad(), adapter_off(made.model):
+        with adapter_off(made.model):
+            pass
+        assert torch.equal(logprobs(made, batch), logprobs(one_vlm, batch))
+
+
 def test_a_model_without_adapter_or_with_a_moving_base_has_nothing_to_switch_off(one_vlm: VLM) -> None:
     with pytest.raises(ConfigError, match="no adapter to switch off"), adapter_off(one_vlm.model):
         pass

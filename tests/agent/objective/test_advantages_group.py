@@ -92,8 +92,8 @@ def test_opo_gives_the_numbers_worked_out_by_hand() -> None:
     assert advantages.tolist() == [0.875, -0.125, -0.125]
 
 
-def test_opo_of_trajectories_without_tokens_is_a_number() -> None:
-    assert opo(*given_to([1.0, 0.0], [0, 0]), torch.tensor([0, 0])).tolist() == [1.0, 0.0]
+def test_opo_of_trajectories_without_tokens_is_zero() -> None:
+    assert opo(*given_to([1.0, 0.0], [0, 0]), torch.tensor([0, 0])).tolist() == [0.0, 0.0]
 
 
 def test_opo_of_one_token_counts_it_once() -> None:

@@ -1,7 +1,7 @@
 """The same batch through TRL's trainers and through our functions: the same loss and the same gradient of every weight.
 
-The model is a tiny causal one, made here; TRL's side is a real trainer, asked for the loss of inputs made by hand, or for
-advantages of rewards given by hand.
+The model is a tiny causal one, made here; TRL's side is a real trainer, asked for the loss of inputs made by hand, or
+for advantages of rewards given by hand.
 """
 
 import copy
@@ -176,7 +176,12 @@ CASES: dict[str, tuple[dict[str, Any], str, dict[str, float], str]] = {
         "sequence_mean",
     ),
     "CISPO": ({"loss_type": "cispo", "epsilon_high": 5.0}, "cispo", {}, "token_mean"),
-    "CISPO with a bound that holds": ({"loss_type": "cispo", "epsilon_high": 1.25}, "cispo", {"clip_high": 0.25}, "token_mean"),
+    "CISPO with a bound that holds": (
+        {"loss_type": "cispo", "epsilon_high": 1.25},
+        "cispo",
+        {"clip_high": 0.25},
+        "token_mean",
+    ),
     "SAPO": ({"loss_type": "sapo"}, "sapo", {}, "sequence_mean"),
     "SAPO with other temperatures": (
         {"loss_type": "sapo", "sapo_temperature_pos": 2.0, "sapo_temperature_neg": 3.0},
@@ -184,7 +189,7 @@ CASES: dict[str, tuple[dict[str, Any], str, dict[str, float], str]] = {
         {"temperature_positive": 2.0, "temperature_negative": 3.0},
         "sequence_mean",
     ),
-}  # fmt: skip
+}
 NOTHING_IS_MARKED = {"CISPO", "SAPO", "SAPO with other temperatures"}
 
 
@@ -226,8 +231,8 @@ def test_at_ratio_one_reinforce_has_the_gradient_of_trls_clipped_loss(
 def test_importance_weights_enter_the_loss_as_they_do_in_trl(
     level: str, kind: str, model: Qwen2ForCausalLM, inputs: dict[str, torch.Tensor], tmp_path: Path
 ) -> None:
-    """TRL works the weights out while generating with vLLM, which is not here: its formula (exp of the difference, summed
-    over the sequence or not, then clamped or zeroed outside the bounds) is written out, and its loss uses them."""
+    """TRL works the weights out while generating with vLLM, which is not here: its formula (exp of the difference,
+    summed over the sequence or not, then clamped, or zeroed outside the bounds) is written out; its loss uses them."""
     generator = torch.Generator().manual_seed(2)
     old, mask = inputs["old_per_token_logps"], inputs["completion_mask"]
     sampler = old + 0.3 * torch.randn(old.shape, generator=generator)
@@ -322,8 +327,8 @@ def test_from_rewards_to_gradients_rloo_is_that_of_trl(
     beta: float, model: Qwen2ForCausalLM, inputs: dict[str, torch.Tensor], tmp_path: Path
 ) -> None:
     """RLOO takes a whole completion for one action: its log-probability is the sum over tokens. TRL clips the ratio of
-    that, which is `ppo_clip` on one action a trajectory. With a coefficient, k1 summed over the tokens is taken from the
-    reward. After TRL recorded the old log-probabilities both models move, so that the ratios are not 1."""
+    that, which is `ppo_clip` on one action a trajectory. With a coefficient, k1 summed over the tokens is taken from
+    the reward. After TRL recorded the old log-probabilities both models move, so that the ratios are not 1."""
     trainer = make_trainer(model, tmp_path, "rloo")
     mask = inputs["completion_mask"].bool()
     with torch.no_grad():

@@ -69,7 +69,7 @@ def options_complaint(options: dict[str, Any]) -> str:
 
 def test_the_vocabularies_are_these() -> None:
     expected = "scores groups valid lengths rewards mask turns values final_values truncated greedy_scores"
-    assert plugin.ESTIMATOR_TENSORS == tuple(expected.split())
+    assert " ".join(plugin.ESTIMATOR_TENSORS) == expected
     assert plugin.LOSS_TENSORS == ("logprobs", "old_logprobs", "advantages", "mask", "sequence", "selected")
     assert plugin.SELECTION_TENSORS == ("old_logprobs", "advantages", "mask", "sequence")
 

@@ -65,8 +65,9 @@ def test_a_bound_itself_is_still_inside() -> None:
 
 @pytest.mark.parametrize("dual", [1.0, 0.5, -3.0])
 def test_a_dual_clip_that_is_not_above_one_is_refused(dual: float) -> None:
-    with pytest.raises(ConfigError, match=r"dual_clip: expected 0 \(off\) or a ratio above 1, such as 3, got"):
+    with pytest.raises(ConfigError) as refused:
         one_token(1.0, 1.0, dual_clip=dual)
+    assert str(refused.value) == f"dual_clip: expected 0 (off) or a ratio above 1, such as 3, got {dual}."
 
 
 def test_a_dual_clip_just_above_one_is_allowed() -> None:

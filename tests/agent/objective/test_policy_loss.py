@@ -91,7 +91,7 @@ def test_at_ratio_one_the_gradient_is_that_of_reinforce(name: str) -> None:
 
 @EVERY
 @given(seed=st.integers(0, 2**20), rubbish=RUBBISH)
-@settings(max_examples=25)
+@settings(max_examples=12)
 def test_what_stands_outside_the_mask_reaches_neither_loss_nor_gradient(name: str, seed: int, rubbish: float) -> None:
     entry, tokens = POLICY_LOSSES[name], random_tokens(seed)
     selected, _ = everything(entry, tokens)
@@ -111,7 +111,7 @@ def test_what_stands_outside_the_mask_reaches_neither_loss_nor_gradient(name: st
 
 @EVERY
 @given(seed=st.integers(0, 2**20))
-@settings(max_examples=25)
+@settings(max_examples=12)
 def test_a_mark_means_that_a_clip_cut_the_gradient(name: str, seed: int) -> None:
     tokens = random_tokens(seed)
     _, clipped, gradient = loss_of(POLICY_LOSSES[name], tokens)
@@ -125,7 +125,7 @@ def test_a_mark_means_that_a_clip_cut_the_gradient(name: str, seed: int) -> None
 @EVERY
 @pytest.mark.parametrize("kind", ["token_mean", "sequence_mean", "constant"])
 @given(seed=st.integers(0, 2**20))
-@settings(max_examples=20)
+@settings(max_examples=8)
 def test_splits_at_the_borders_of_trajectories_change_neither_loss_nor_gradient(
     name: str, kind: str, seed: int
 ) -> None:
@@ -139,7 +139,7 @@ def test_splits_at_the_borders_of_trajectories_change_neither_loss_nor_gradient(
 
 @EVERY
 @given(seed=st.integers(0, 2**20), order=st.permutations(range(5)))
-@settings(max_examples=25)
+@settings(max_examples=12)
 def test_the_order_of_rows_changes_neither_loss_nor_gradient(name: str, seed: int, order: list[int]) -> None:
     entry, tokens = POLICY_LOSSES[name], random_tokens(seed)
     selected, rows = everything(entry, tokens)
@@ -152,7 +152,7 @@ def test_the_order_of_rows_changes_neither_loss_nor_gradient(name: str, seed: in
 
 @EVERY
 @given(seed=st.integers(0, 2**20), left=st.integers(0, 2), right=st.integers(0, 3), value=RUBBISH)
-@settings(max_examples=25)
+@settings(max_examples=12)
 def test_padding_changes_neither_loss_nor_gradient(name: str, seed: int, left: int, right: int, value: float) -> None:
     entry, tokens = POLICY_LOSSES[name], random_tokens(seed)
     selected, rows = everything(entry, tokens)

@@ -38,8 +38,8 @@ def test_reinforce_is_minus_advantage_times_logprob_whatever_the_ratio() -> None
 
 
 def test_cispo_weighs_the_logprob_with_the_ratio_and_bounds_the_weight() -> None:
-    """log pi = -2, A = 3. Ratio 2.5: loss 2.5 * 3 * 2 = 15, gradient -7.5. Ratio 8 is held at 5: loss 30, gradient -15:
-    less than the 24 of an unbounded weight, and not zero. Ratio 0.1 has no bound; with clip_low 0.2 it counts as 0.8."""
+    """log pi = -2, A = 3. Ratio 2.5: loss 2.5 * 3 * 2 = 15, gradient -7.5. Ratio 8 is held at 5: loss 30, gradient -15,
+    less than the 24 of an unbounded weight, and not zero. Ratio 0.1 has no bound; with clip_low 0.2 it is 0.8."""
     assert numbers(cispo, one_token(2.5, 3.0)) == pytest.approx((15.0, -7.5, False))
     assert numbers(cispo, one_token(8.0, 3.0)) == pytest.approx((30.0, -15.0, True))
     assert numbers(cispo, one_token(8.0, -3.0)) == pytest.approx((-30.0, 15.0, True))
@@ -55,9 +55,9 @@ def test_a_weight_at_its_bound_is_not_marked() -> None:
 
 
 def test_sapo_gives_the_numbers_worked_out_by_hand() -> None:
-    """Ratio 2, A = 3, tau = 1: gate 4 sigma(1) = 4 * 0.731059 = 2.924234, loss -8.772703. Its derivative by the ratio is
-    4 sigma(1) sigma(-1) = 0.786448; times the ratio and -A the gradient is -4.718686.
-    A = -3 has tau = 1.05: gate 4 / 1.05 sigma(1.05) = 2.821908 (sigma(1.05) = 0.740775), loss 8.465998 up to rounding."""
+    """Ratio 2, A = 3, tau = 1: gate 4 sigma(1) = 4 * 0.731059 = 2.924234, loss -8.772703. Its derivative by the ratio
+    is 4 sigma(1) sigma(-1) = 0.786448; times the ratio and -A the gradient is -4.718686.
+    A = -3 has tau = 1.05: gate 4 / 1.05 * 0.740775, loss and gradient as written below."""
     loss, gradient, clipped = numbers(sapo, one_token(2.0, 3.0))
     assert (loss, gradient, clipped) == pytest.approx((-8.772703, -4.718686, False), abs=1e-5)
     loss, gradient, _ = numbers(sapo, one_token(2.0, -3.0))

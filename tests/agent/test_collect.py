@@ -1,0 +1,73 @@
+"""A step's episodes: what is replaced, and what is played without chance."""
+
+from pathlib import Path
+
+import torch
+
+from agent.algorithm import resolve
+from agent.collect import collect
+from agent.config_algorithm import SelectionConfig
+from tests.agent.test_train import prepared
+
+MANY = {"prompts_per_step": 6, "group_size": 3}
+ODD = {"kwargs": {"fault": "odd worlds"}}  # in worlds of an odd seed all scores are equal
+
+
+def equal_groups(trajectories: list, size: int = 3) -> list[bool]:
+    groups = [trajectories[i : i + size] for i in range(0, len(trajectories), size)]
+    return [len({t.outcome.score for t in group}) == 1 for group in groups]
+
+
+def test_groups_that_say_nothing_are_replaced_and_the_others_stay(tmp_path: Path) -> None:
+    config, parts = prepared(tmp_path, rollout=MANY, env=ODD)
+    plain = collect(config, parts, 0).trajectories
+    config, parts = prepared(
+        tmp_path / "again", rollout=MANY, env=ODD, algorithm={"selection": SelectionConfig(resample_rounds=1)}
+    )
+    once = collect(config, parts, 0)
+    before, after = equal_groups(plain), equal_groups(once.trajectories)
+    assert any(before) and not all(before) and sum(after) < sum(before)
+    for group, said_nothing in enumerate(before):
+        ours, theirs = once.trajectories[3 * group], plain[3 * group]
+        assert (ours.seed != theirs.seed) == said_nothing
+    assert once.metrics["resampled"] == sum(before) / 6
+
+
+def test_replacing_ends_with_its_rounds(tmp_path: Path) -> None:
+    config, parts = prepared(
+        tmp_path,
+        rollout=MANY,
+        env={"kwargs": {"fault": "constant"}},
+        algorithm={"selection": SelectionConfig(resample_rounds=2)},
+    )
+    collected = collect(config, parts, 0)
+    assert len(collected.trajectories) == 18 and all(equal_groups(collected.trajectories))
+    assert collected.metrics["resampled"] == 2.0
+
+
+def test_what_is_replaced_depends_on_the_step_alone(tmp_path: Path) -> None:
+    found = []
+    for name in ("one", "two"):
+        config, parts = prepared(
+            tmp_path / name, rollout=MANY, env=ODD, algorithm={"selection": SelectionConfig(resample_rounds=2)}
+        )
+        found.append([t.rows for t in collect(config, parts, 3).trajectories])
+    assert found[0] == found[1]
+
+
+def test_each_task_is_played_once_without_chance_where_that_is_the_baseline(tmp_path: Path) -> None:
+    config, parts = prepared(tmp_path, rollout=MANY, algorithm={"family": "remax"})
+    collected = collect(config, parts, 0)
+    assert collected.greedy_scores is not None and collected.greedy_scores.shape == (18,)
+    assert all(len(collected.greedy_scores[3 * g : 3 * g + 3].unique()) == 1 for g in range(6))
+    assert torch.equal(collected.siblings, torch.arange(6).repeat_interleave(3))
+    assert len(collected.greedy_scores.unique()) > 1
+
+
+def test_a_group_whose_greedy_episode_broke_is_left_out(tmp_path: Path) -> None:
+    config, parts = prepared(
+        tmp_path, rollout=MANY, env={"kwargs": {"fault": "always sandbox"}}, algorithm={"family": "remax"}
+    )
+    collected = collect(config, parts, 0)
+    assert collected.trajectories == [] and len(collected.siblings) == 0
+    assert resolve(config).needs_greedy
