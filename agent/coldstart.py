@@ -11,7 +11,6 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-import torch
 from datasets import IterableDataset
 from datasets.utils.logging import disable_progress_bar
 from transformers import PrinterCallback, ProgressCallback, TrainerCallback
@@ -20,6 +19,7 @@ from trl import SFTConfig, SFTTrainer
 from .config import ColdStartConfig
 from .engine.batching import make_batch
 from .errors import ConfigError, EnvironmentFault
+from .model.forward import plain_inputs
 from .model.load import VLM
 from .rollout.environments import EnvironmentSpec, make_environment, optional
 from .rollout.render import Renderer
@@ -105,13 +105,9 @@ def cold_start(
         inputs: dict[str, Any] = {
             "input_ids": batch.input_ids,
             "attention_mask": batch.attention_mask.long(),
-            "position_ids": batch.position_ids,
             "labels": batch.input_ids.masked_fill(~batch.action_mask, -100),
         }
-        if batch.images:
-            inputs["pixel_values"] = torch.cat([image.pixels for image in batch.images])
-            inputs["image_grid_thw"] = torch.tensor([image.grid for image in batch.images])
-        return inputs
+        return inputs | plain_inputs(vlm.model, batch.position_ids, batch.images)
 
     class Progress(TrainerCallback):
         """Reports each step, validates at the stated interval, and stops by the rule."""

@@ -107,7 +107,7 @@ def prepare(
             episodes = _with_penalty(episodes, to_episodes(taken, episodes, batch))
     values = final = None
     if learner.critic is not None:
-        at_tokens, at_ends = learner.critic.values(learner.actor.model, batch, learner.micro_batch_tokens)
+        at_tokens, at_ends = learner.critic.values(batch, learner.micro_batch_tokens)
         values, experience = to_episodes(at_tokens, episodes, batch), replace(experience, values=at_tokens)
         final = torch.zeros(len(trajectories)).index_put((batch.trajectory,), at_ends)  # the last row's is put last
     credit = estimate(algorithm, episodes, values, final, greedy_scores)

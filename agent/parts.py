@@ -209,7 +209,7 @@ def _choose_trained(config: Config, vlm: VLM) -> None:
 def _train_engine(config: Config, vlm: VLM, algorithm: Algorithm, critic: Critic | None) -> LocalEngine:
     groups = parameter_groups(vlm.model, asdict(config.optimizer.rates))
     if critic is not None and critic.shared:
-        groups.append({"params": list(critic.head.parameters()), "rate": config.critic.lr / config.optimizer.lr})
+        groups.append({"params": list(critic.model.parameters()), "rate": config.critic.lr / config.optimizer.lr})
     return LocalEngine(vlm.model, config.optimizer, groups, algorithm.updates)
 
 
@@ -244,9 +244,11 @@ def placement(model: ModelConfig) -> tuple[str, str]:
 
 
 def _model_folder(config: Config, folder: Path) -> Path:
-    if config.model.path != "tiny":
+    if config.model.path not in ("tiny", "composed"):
         return Path(config.model.path)
     made = folder / "initial_model"
+    if config.model.path == "composed":
+        return _composed(config, made)
     if not (made / "preprocessor_config.json").exists():
         texts = tokenizer_texts(config)
         try:
@@ -255,6 +257,17 @@ def _model_folder(config: Config, folder: Path) -> Path:
             raise CheckpointError(
                 f"the tiny model could not be made in {made}: {error}; free some space or change model.tiny"
             ) from error
+    return made
+
+
+def _composed(config: Config, made: Path) -> Path:
+    if config.model.composed is None:
+        raise ConfigError("model.path: composed needs model.composed: {vision: FOLDER, language: FOLDER}")
+    if not (made / "preprocessor_config.json").exists():
+        from .model.compose import compose
+
+        made.mkdir(parents=True, exist_ok=True)
+        compose(config.model.composed, made, derive_seed(config.run.seed, "composed model") % 2**31)
     return made
 
 

@@ -1,6 +1,6 @@
 """Algorithms side by side on counting: the same cold starts, tasks and steps; what each makes of them.
 
-    python bench/algorithms.py [--families grpo dr_grpo ...] [--seeds 0 1 2] [--steps 120] [--jobs 2] [--runs FOLDER]
+    python bench/algorithms.py [--families grpo dr_grpo ...] [--seeds 0 1 2] [--steps 150] [--jobs 2] [--runs FOLDER]
 
 For each seed one cold start (`python -m agent train counting` without a step of reinforcement learning); from its
 checkpoint each family trains for as many steps on the same tasks, with the settings in SETTINGS. Writes
@@ -117,7 +117,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--families", nargs="+", default=FAMILIES)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--steps", type=int, default=120)
+    parser.add_argument("--steps", type=int, default=150)
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--runs", type=Path, default=Path("runs/algorithms"))
     given = parser.parse_args()

@@ -6,9 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import torch
 
-from agent.objective.advantage import group_statistics
+from agent.objective.plugin import check_options, resolve_estimator
 
 REPOSITORY = Path(__file__).parents[1]
 
@@ -30,12 +31,17 @@ def test_the_environment_of_the_example_trains_from_a_folder_of_its_own(tmp_path
     assert (tmp_path / "runs" / "parity" / "report.json").exists()
 
 
-def test_the_estimator_of_the_example_leaves_each_trajectory_out_of_its_own_baseline() -> None:
-    scope = {"torch": torch, "group_statistics": group_statistics, "grpo": None}
-    exec(examples("python")[1], scope)
+def test_the_estimator_of_the_example_leaves_each_trajectory_out_of_its_own_baseline(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mine.py").write_text(examples("python")[1])
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "mine", raising=False)
+    estimator = resolve_estimator("mine:leave_one_out")
+    options = check_options(estimator, {"scale": 2})
     scores = torch.tensor([1.0, 0.0, 2.0, 5.0, 7.0])
     groups = torch.tensor([0, 0, 0, 1, 1])
     valid = torch.tensor([True, True, True, True, False])
     # 1 - (0 + 2) / 2, 0 - (1 + 2) / 2, 2 - (1 + 0) / 2; without a valid sibling there is nothing to compare with.
     expected = torch.tensor([0.0, -1.5, 1.5, 0.0, 0.0])
-    torch.testing.assert_close(scope["leave_one_out"](scores, groups, valid), expected)
+    torch.testing.assert_close(estimator.function(scores, groups, valid, **options), 2 * expected)

@@ -8,9 +8,8 @@ small MLP and stand in the text where the image token was. The result is an ordi
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from tokenizers import AddedToken
@@ -27,6 +26,7 @@ from transformers import (
 from transformers.image_utils import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 from transformers.utils import logging as transformers_logging
 
+from ..config import ComposeConfig
 from ..errors import CheckpointError, ConfigError
 from .connector import ComposedConfig, ComposedForConditionalGeneration, make_connector
 from .llava import load_llava_images
@@ -50,45 +50,6 @@ FLATTEN = (
 PROBE = (1, 5, 2, 7, 3)  # any tokens: does the composed model say of text what the language model says?
 
 
-@dataclass(frozen=True)
-class ComposeConfig:
-    """What a model is composed of.
-
-    Args:
-        vision: A Hugging Face folder with a vision encoder such as CLIP's or SigLIP's (a whole CLIP or SigLIP model is
-            fine), or its config as a mapping with `model_type`, for random weights.
-        language: A folder with a causal language model and its tokenizer, or its config as a mapping.
-        tokenizer: A folder with the tokenizer, where `language` is a mapping or has none.
-        chat_template: A Jinja template, where the tokenizer has none.
-        connector_layers: 1 to 4. With 2 the folder is an ordinary LLaVA, which other tools load.
-        connector_act: The activation between them.
-        vision_feature_layer: Which hidden state of the encoder is taken; -1: that of its last layer.
-        select_strategy: "default" leaves the first feature (CLIP's class token) out; "full" takes all; "auto" is
-            "default" for an encoder that has more features than patches.
-        image_fit: How a picture becomes square: "pad" (LLaVA 1.5) or "stretch".
-        image_token: What stands for a picture; added to the tokenizer.
-        image_text: What the chat template writes for a picture; it holds the image token once.
-    """
-
-    vision: str | dict[str, Any]
-    language: str | dict[str, Any]
-    tokenizer: str | None = None
-    chat_template: str | None = None
-    connector_layers: int = 2
-    connector_act: str = "gelu"
-    vision_feature_layer: int = -2
-    select_strategy: Literal["auto", "default", "full"] = "auto"
-    image_fit: Literal["pad", "stretch"] = "pad"
-    image_token: str = "<image>"
-    image_text: str = "<image>\n"
-
-    def __post_init__(self) -> None:
-        if not 1 <= self.connector_layers <= 4:
-            raise ConfigError(f"connector_layers must be 1 to 4, got {self.connector_layers}")
-        if self.image_text.count(self.image_token) != 1:
-            raise ConfigError(f"image_text must hold {self.image_token} once, got {self.image_text!r}")
-
-
 @torch.no_grad()
 def compose(config: ComposeConfig, folder: Path, seed: int = 0) -> Path:
     """Write the composed model's folder; whatever has no weights yet is drawn from `seed`. Returns the folder.
@@ -97,6 +58,10 @@ def compose(config: ComposeConfig, folder: Path, seed: int = 0) -> Path:
         ConfigError: the parts do not go together.
         CheckpointError: a part's folder is incomplete.
     """
+    if not 1 <= config.connector_layers <= 4:
+        raise ConfigError(f"connector_layers must be 1 to 4, got {config.connector_layers}")
+    if config.image_text.count(config.image_token) != 1:
+        raise ConfigError(f"image_text must hold {config.image_token} once, got {config.image_text!r}")
     tokenizer = _tokenizer(config)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -247,7 +212,7 @@ def _measured(tower: PreTrainedModel, layer: int) -> tuple[int, int, int]:
     return side, patch, states[layer].shape[1]
 
 
-def _strategy(config: ComposeConfig, extra: int) -> Literal["default", "full"]:
+def _strategy(config: ComposeConfig, extra: int) -> Literal[default, full]:
     if config.select_strategy == "default" and not extra:
         raise ConfigError(
             "select_strategy: 'default' leaves the first feature out, and this encoder's first feature is a patch; "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
@@ -19,56 +18,37 @@ from ..engine.batching import Batch
 from ..engine.experience import Experience
 from ..engine.local import LocalEngine
 from ..model.shared_prompt import batch_hidden_states
+from ..model.value_head import ValueModel, own_trunk, shared_trunk
 from ..objective.value import VALUE_LOSSES, explained_variance
-from .actor import predicting
 
 
 class Critic:
     """A value head, on a trunk of its own or on the policy's.
 
-    An own trunk is a copy of the policy's model as it is when the critic is made, its head without use; it has an
-    engine and a schedule of its own. On a shared trunk the head's gradient joins the policy's: give `head` to the
-    policy's engine, and call `loss` with the hidden states that the policy computed.
+    An own trunk is a copy of the policy's model as it is when the critic is made; it has an engine and a schedule of
+    its own. On a shared trunk the head's gradient joins the policy's: give the parameters of `model` to the policy's
+    engine, and call `loss` with the hidden states that the policy computed.
     """
 
     def __init__(self, policy: PreTrainedModel, config: CriticConfig, optimizer: OptimizerConfig, updates: int) -> None:
         self.config = config
-        width = policy.config.get_text_config().hidden_size
-        self.head = nn.Linear(width, 1).to(policy.device)  # float32: returns are not bounded
-        nn.init.zeros_(self.head.weight)  # before anything is learned, nothing is expected
-        nn.init.zeros_(self.head.bias)
-        self.trunk: PreTrainedModel | None = None
+        self.shared = config.trunk == "shared"
+        self.model: ValueModel = shared_trunk(policy) if self.shared else own_trunk(policy)
         self.engine: LocalEngine | None = None
-        if config.trunk == "own":
-            self.trunk = copy.deepcopy(policy).requires_grad_(True)
-            # The language model's own head predicts tokens; tied embeddings are still read.
-            trained = list(dict.fromkeys([*self.trunk.base_model.parameters(), *self.head.parameters()]))
+        if not self.shared:
             own = replace(optimizer, lr=config.lr, max_grad_norm=config.max_grad_norm)
-            self.engine = LocalEngine(self.trunk, own, [{"params": trained, "rate": 1.0}], updates)
-
-    @property
-    def shared(self) -> bool:
-        return self.trunk is None
-
-    def of_hidden(self, hidden: Float[Tensor, "rows tokens channels"], batch: Batch) -> Float[Tensor, "rows tokens"]:
-        """Values of the states before each action token, 0 elsewhere."""
-        mask = batch.action_mask.to(hidden.device)
-        values = self.head(hidden[predicting(mask)].float())[:, 0]
-        return torch.zeros(mask.shape, device=hidden.device).masked_scatter(mask, values)
+            self.engine = LocalEngine(self.model, own, updates=updates)
 
     @torch.no_grad()
     def values(
-        self, policy: PreTrainedModel, batch: Batch, micro_batch_tokens: int
+        self, batch: Batch, micro_batch_tokens: int
     ) -> tuple[Float[Tensor, "rows tokens"], Float[Tensor, " rows"]]:
         """Values before each action token, and at the end of each row, as the critic is now; on the CPU."""
         width, values, final = batch.input_ids.shape[1], [], []
         for micro in batch.split(micro_batch_tokens):
-            hidden = batch_hidden_states(self.trunk or policy, micro)
-            found = self.of_hidden(hidden, micro).cpu()
-            values.append(nn.functional.pad(found, (0, width - found.shape[1])))
-            last = micro.attention_mask.sum(1).to(hidden.device) - 1
-            ends = hidden[torch.arange(len(micro), device=hidden.device), last]
-            final.append(self.head(ends.float())[:, 0].cpu())
+            found, ends = self.model(micro)
+            values.append(nn.functional.pad(found.cpu(), (0, width - found.shape[1])))
+            final.append(ends.cpu())
         return torch.cat(values), torch.cat(final)
 
     def loss(
@@ -77,7 +57,7 @@ class Critic:
         """The value loss of a micro-batch, a sum over its valued tokens divided by `count`, and figures to be told."""
         assert micro.values is not None and micro.returns is not None and micro.valued is not None
         valued = micro.valued.to(hidden.device)
-        values = self.of_hidden(hidden, micro.batch)
+        values, _ = self.model.from_hidden(hidden, micro.batch)
         options = {} if self.config.loss == "squared" else {"clip": self.config.clip}
         losses = VALUE_LOSSES[self.config.loss](
             values, micro.values.to(hidden.device), micro.returns.to(hidden.device), **options
@@ -87,27 +67,24 @@ class Critic:
 
     def update(self, experience: Experience, micro_batch_tokens: int) -> dict[str, float]:
         """One step of an own trunk on a mini-batch."""
-        assert self.trunk is not None and self.engine is not None and experience.valued is not None
+        assert self.engine is not None and experience.valued is not None
         count = max(1, int(experience.valued.sum()))
         sums: Counter[str] = Counter()
-        self.trunk.train()
+        self.model.train()
         for micro in experience.split(micro_batch_tokens):
-            loss, told = self.loss(micro, batch_hidden_states(self.trunk, micro.batch), count)
+            loss, told = self.loss(micro, batch_hidden_states(self.model.trunk, micro.batch), count)
             self.engine.backward(loss)
             sums.update(told)
         return {**sums, "critic_lr": self.engine.lr, "critic_grad_norm": self.engine.step()}
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that a continued run needs."""
-        state: dict[str, Any] = {"head": self.head.state_dict()}
-        if self.trunk is not None and self.engine is not None:
-            state |= {"trunk": self.trunk.state_dict(), "engine": self.engine.state_dict()}
-        return state
+        state: dict[str, Any] = {"model": self.model.state_dict()}
+        return state if self.engine is None else state | {"engine": self.engine.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.head.load_state_dict(state["head"])
-        if self.trunk is not None and self.engine is not None:
-            self.trunk.load_state_dict(state["trunk"])
+        self.model.load_state_dict(state["model"])
+        if self.engine is not None:
             self.engine.take_weights()
             self.engine.load_state_dict(state["engine"])
 

@@ -122,7 +122,7 @@ def test_while_the_critic_warms_up_the_policy_stays(tmp_path: Path, trunk: str) 
     assert critic is not None
     trained(config, parts)
     assert not moved(parts, before)
-    assert bool(critic.head.weight.any())
+    assert bool(critic.model.head.weight.any())
     config, parts = prepared(tmp_path / "after", optimizer={"steps": 3}, **areas)
     before = copied(parts)
     trained(config, parts)

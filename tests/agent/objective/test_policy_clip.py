@@ -63,6 +63,19 @@ def test_a_bound_itself_is_still_inside() -> None:
         assert not surrogate(log_ratio, torch.tensor([[advantage]], dtype=torch.float64), **options, dual_clip=4.0)[1]
 
 
+@pytest.mark.parametrize("ratio", [0.5, 1.5, 4.0])
+@pytest.mark.parametrize("advantage", [0.5, -0.5])
+def test_small_advantages_are_held_where_large_ones_are(ratio: float, advantage: float) -> None:
+    options = {**CLIP, "dual_clip": 3.0}
+    loss, gradient, clipped = one_token(ratio, advantage, **options)
+    assert (4 * loss, 4 * gradient, clipped) == pytest.approx(one_token(ratio, 4 * advantage, **options), abs=1e-5)
+
+
+@pytest.mark.parametrize("ratio", [0.5, 1.5, 4.0])
+def test_a_token_without_advantage_is_never_marked(ratio: float) -> None:
+    assert one_token(ratio, 0.0, **CLIP, dual_clip=3.0) == (0.0, 0.0, False)
+
+
 @pytest.mark.parametrize("dual", [1.0, 0.5, -3.0])
 def test_a_dual_clip_that_is_not_above_one_is_refused(dual: float) -> None:
     with pytest.raises(ConfigError) as refused:

@@ -33,6 +33,11 @@ def test_the_covariances_equal_the_slow_loop(seed: int) -> None:
     torch.testing.assert_close(found[tokens.mask], torch.tensor(flat, dtype=torch.float64))
 
 
+def test_one_token_alone_has_no_covariance() -> None:
+    alone = torch.tensor([[False, True, False], [False, False, False]])
+    assert covariances(LOGPROBS, ADVANTAGES + 3, alone)[alone].tolist() == [0.0]
+
+
 def test_a_batch_without_action_tokens_selects_nothing() -> None:
     nothing = torch.zeros_like(MASK)
     assert not select_kl_cov(LOGPROBS, ADVANTAGES, nothing).any()

@@ -65,8 +65,9 @@ def test_sapo_gives_the_numbers_worked_out_by_hand() -> None:
     assert gradient == pytest.approx(3 * 2 * 4 * 0.7407749 * (1 - 0.7407749), abs=1e-5)
 
 
-def test_a_token_without_advantage_is_given_the_negative_temperature_and_has_no_loss() -> None:
-    assert numbers(sapo, one_token(2.0, 0.0), temperature_negative=3.0)[0] == 0.0
+def test_a_token_without_advantage_has_neither_loss_nor_gradient() -> None:
+    for function in (reinforce, cispo, sapo):
+        assert numbers(function, one_token(2.0, 0.0)) == (0.0, 0.0, False)
 
 
 @given(st.floats(-3, 3), st.floats(-3, 3), st.floats(0.1, 4), st.floats(0.1, 4))

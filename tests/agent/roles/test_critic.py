@@ -34,41 +34,41 @@ def batch(vlm: VLM) -> Batch:
 def critic_of(vlm: VLM, trained: bool = True, **options: object) -> Critic:
     made = Critic(vlm.model, CriticConfig(**{"lr": 1e-2, **options}), OptimizerConfig(steps=100), 1)  # type: ignore[arg-type]
     if trained:
-        torch.nn.init.normal_(made.head.weight, generator=torch.Generator().manual_seed(0))
+        torch.nn.init.normal_(made.model.head.weight, generator=torch.Generator().manual_seed(0))
     return made
 
 
 def lesson(batch: Batch, critic: Critic, vlm: VLM) -> Experience:
-    values, _ = critic.values(vlm.model, batch, WHOLE)
+    values, _ = critic.values(batch, WHOLE)
     returns = torch.where(batch.action_mask, torch.arange(values.shape[1]) / 10.0, torch.zeros(()))
     return Experience(batch, values=values, returns=returns, valued=batch.action_mask)
 
 
 @pytest.mark.parametrize("trunk", ["own", "shared"])
 def test_before_anything_is_learned_nothing_is_expected(vlm: VLM, batch: Batch, trunk: str) -> None:
-    values, final = critic_of(vlm, trained=False, trunk=trunk).values(vlm.model, batch, WHOLE)
+    values, final = critic_of(vlm, trained=False, trunk=trunk).values(batch, WHOLE)
     assert not values.any() and not final.any()
 
 
 def test_values_stand_at_action_tokens_and_are_of_the_state_before(vlm: VLM, batch: Batch) -> None:
     critic = critic_of(vlm)
-    values, _ = critic.values(vlm.model, batch, WHOLE)
+    values, _ = critic.values(batch, WHOLE)
     assert torch.equal(values != 0, batch.action_mask)
     first = int(batch.action_mask[0].nonzero()[0])
     changed = batch.input_ids.clone()
     changed[0, first] = (changed[0, first] + 1) % 200  # the first action itself
-    other, _ = critic.values(vlm.model, replace(batch, input_ids=changed), WHOLE)
+    other, _ = critic.values(replace(batch, input_ids=changed), WHOLE)
     assert float(other[0, first]) == pytest.approx(float(values[0, first]), abs=1e-6)
     assert abs(float(other[0, first + 1] - values[0, first + 1])) > 1e-4
 
 
 def test_the_final_value_is_of_the_state_after_the_last_token(vlm: VLM, batch: Batch) -> None:
     critic = critic_of(vlm)
-    _, final = critic.values(vlm.model, batch, WHOLE)
+    _, final = critic.values(batch, WHOLE)
     last = int(batch.attention_mask[1].sum()) - 1
     changed = batch.input_ids.clone()
     changed[1, last] = (changed[1, last] + 1) % 200
-    _, other = critic.values(vlm.model, replace(batch, input_ids=changed), WHOLE)
+    _, other = critic.values(replace(batch, input_ids=changed), WHOLE)
     assert float(other[0]) == pytest.approx(float(final[0]), abs=1e-6)
     assert abs(float(other[1] - final[1])) > 1e-4
 
@@ -76,7 +76,7 @@ def test_the_final_value_is_of_the_state_after_the_last_token(vlm: VLM, batch: B
 @pytest.mark.parametrize("trunk", ["own", "shared"])
 def test_values_do_not_depend_on_micro_batches(vlm: VLM, batch: Batch, trunk: str) -> None:
     critic = critic_of(vlm, trunk=trunk)
-    for whole, split in zip(critic.values(vlm.model, batch, WHOLE), critic.values(vlm.model, batch, 1), strict=True):
+    for whole, split in zip(critic.values(batch, WHOLE), critic.values(batch, 1), strict=True):
         torch.testing.assert_close(split, whole, atol=1e-5, rtol=1e-5)
 
 
@@ -95,7 +95,7 @@ def test_its_gradient_does_not_depend_on_micro_batches(vlm: VLM, batch: Batch) -
     for tokens in (WHOLE, 1):
         critic = critic_of(vlm)
         critic.update(lesson(batch, critic, vlm), tokens)
-        after.append(critic.head.weight.detach().clone())
+        after.append(critic.model.head.weight.detach().clone())
     torch.testing.assert_close(after[0], after[1], atol=1e-5, rtol=1e-4)
 
 
@@ -109,7 +109,7 @@ def test_only_valued_tokens_teach_it(vlm: VLM, batch: Batch) -> None:
         assert given.returns is not None
         spoiled = torch.where(first, given.returns, torch.full_like(given.returns, elsewhere))
         critic.update(replace(given, returns=spoiled, valued=first), WHOLE)
-        after.append(critic.head.weight.detach().clone())
+        after.append(critic.model.head.weight.detach().clone())
     assert torch.equal(after[0], after[1])
 
 
@@ -120,8 +120,7 @@ def test_the_clip_stops_a_value_that_has_moved_far(vlm: VLM, batch: Batch) -> No
     assert given.values is not None
     old = given.values - 1.0
     with torch.no_grad():
-        assert critic.trunk is not None
-        hidden = batch_hidden_states(critic.trunk, batch)
+        hidden = batch_hidden_states(critic.model.trunk, batch)
         loss, _ = critic.loss(replace(given, values=old, returns=old + 2.0), hidden, 1.0)
     assert int(batch.action_mask.sum()) == 10
     assert float(loss) == pytest.approx(10 * 1.8**2 / 2, rel=1e-4)
@@ -138,5 +137,5 @@ def test_what_is_saved_goes_on_as_if_nothing_had_happened(vlm: VLM, batch: Batch
     for one in (critic, again):
         if not one.shared:
             one.update(lesson(batch, one, vlm), WHOLE)
-    for ours, theirs in zip(critic.values(vlm.model, batch, WHOLE), again.values(vlm.model, batch, WHOLE), strict=True):
+    for ours, theirs in zip(critic.values(batch, WHOLE), again.values(batch, WHOLE), strict=True):
         assert torch.equal(ours, theirs)
