@@ -70,6 +70,7 @@ verify-learning: $(STAMP)
 	$(BIN)/python bench/learning.py --task $(TASK) $(ARGS)
 
 verify-algorithms: $(STAMP)
+	$(BIN)/python bench/credit.py
 	$(BIN)/python bench/algorithms.py $(ARGS)
 
 verify-environments: $(STAMP)

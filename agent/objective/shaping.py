@@ -63,13 +63,12 @@ def scale_scores(
     kept = torch.where(valid, scores, torch.zeros_like(scores))
     if kind == "none":
         return kept
-    scaled = kept.clone()
     together = groups if kind == "group" else torch.zeros_like(groups)
     for group in set(together[valid].tolist()):
         members = valid & (together == group)
         if _varies(scores[members]):
-            scaled[members] = scores[members] / (scores[members].std() + EPSILON)
-    return scaled
+            kept[members] /= kept[members].std() + EPSILON
+    return kept
 
 
 def zero_variance(
