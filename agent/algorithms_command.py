@@ -7,7 +7,7 @@ from importlib import metadata
 
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from .algorithm import FAMILIES
 from .objective.advantage import ADVANTAGES
@@ -28,6 +28,8 @@ named "package.module:function" there; the docstring of agent/objective/plugin.p
 def algorithms_command(arguments: Sequence[str], console: Console | None = None) -> int:
     """Print the lists; the exit status."""
     console = console or Console()
+    if not console.is_terminal:
+        console = Console(file=console.file, width=160)  # into a file or a pipe: as wide as the lists read well
     if arguments:
         console.print(USAGE, end="", markup=False, highlight=False)
         return 0 if arguments[0] in ("-h", "--help") else 2
@@ -40,7 +42,8 @@ def algorithms_command(arguments: Sequence[str], console: Console | None = None)
         ("--algorithm.advantage", ADVANTAGES, "rllava_gym.advantages"),
         ("--algorithm.policy_loss", POLICY_LOSSES, "rllava_gym.policy_losses"),
     ):
-        table = Table("name", "what it is", "needs", "options", "source", title=title)
+        options = Column("options", overflow="fold")
+        table = Table("name", "what it is", "needs", options, "source", title=title)
         for name, entry in registry.items():
             table.add_row(name, _line(entry.function), _needs(entry), _options(entry), escape(entry.source))
         for point in metadata.entry_points(group=group):
@@ -58,7 +61,7 @@ def algorithms_command(arguments: Sequence[str], console: Console | None = None)
 
 def _line(function: Callable[..., object]) -> str:
     first = (function.__doc__ or "").strip().split("\n\n")[0]
-    return escape(" ".join(first.split()).removesuffix("."))
+    return escape(" ".join(first.replace(":math:", "").split()).removesuffix("."))
 
 
 def _whole(function: Callable[..., object]) -> str:
