@@ -32,7 +32,13 @@ def test_everything_that_may_be_chosen_stands_in_the_list() -> None:
 
 def test_a_line_says_what_is_needed_which_options_there_are_and_where_it_is_from() -> None:
     _, told = listed()
-    rows = {line.split("│")[1].strip(): line for line in told.splitlines() if line.startswith("│")}
+    rows: dict[str, str] = {}
+    for line in told.splitlines():
+        cells = [cell.strip() for cell in line.split("│")[1:-1]]
+        if cells and cells[0]:
+            name = cells[0]
+        if cells:  # a row of the table may take several lines
+            rows[name] = rows.get(name, "") + " " + " ".join(cells[1:])
     assert "a critic" in rows["gae"] and "discount: float = 1.0" in rows["gae"] and "1506.02438" in rows["gae"]
     assert "a greedy episode" in rows["remax"] and "groups of 2" in rows["rloo"]
     assert "clip_low" in told and "dual_clip: float = 0.0" in told
