@@ -12,7 +12,7 @@ from torch import Tensor
 from .config import Config
 from .objective.shaping import zero_variance
 from .parts import Parts
-from .roles.reward import scores_and_validity
+from .roles.reward import scores_and_validity, term_scores
 from .rollout.episode import Budget, EpisodeSpec
 from .seeds import derive_seed, generator
 from .types import Trajectory, TrajectoryGroup
@@ -92,6 +92,8 @@ def _with_greedy(
     firsts = [group.trajectories[0] for group in groups]
     specs = [EpisodeSpec(first.task, first.seed, 0) for first in firsts]
     played = parts.driver("train").run(specs, budget(config, 0.0))
-    kept = [(group, greedy) for group, greedy in zip(groups, played, strict=True) if greedy.valid]
-    scores = [greedy.outcome.score or 0.0 for group, greedy in kept for _ in group.trajectories]
-    return [group for group, _ in kept], torch.tensor(scores)
+    scores, valid = scores_and_validity(played)
+    for added in term_scores(parts.terms, played, parts.vlm.processor.decode).values():
+        scores = scores + added
+    kept = [(group, score) for group, score, ok in zip(groups, scores.tolist(), valid.tolist(), strict=True) if ok]
+    return [group for group, _ in kept], torch.tensor([score for group, score in kept for _ in group.trajectories])

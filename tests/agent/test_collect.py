@@ -71,3 +71,12 @@ def test_a_group_whose_greedy_episode_broke_is_left_out(tmp_path: Path) -> None:
     collected = collect(config, parts, 0)
     assert collected.trajectories == [] and len(collected.siblings) == 0
     assert resolve(config).needs_greedy
+
+
+def test_a_greedy_baseline_has_the_terms_of_the_reward_too(tmp_path: Path) -> None:
+    found = []
+    for name, terms in (("plain", {}), ("short", {"short": {"kind": "length", "weight": -1.0}})):
+        config, parts = prepared(tmp_path / name, rollout=MANY, algorithm={"family": "remax"}, reward={"terms": terms})
+        found.append(collect(config, parts, 0).greedy_scores)
+    assert found[0] is not None and found[1] is not None
+    assert bool((found[1] < found[0] - 1.5).all())
