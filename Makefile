@@ -13,7 +13,7 @@ STAMP := $(VENV)/.set-up
 TORCH := $(shell grep '^torch==' constraints.txt)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test verify-learning verify-algorithms verify-environments verify-sandboxes verify-chaos verify-search lint format clean
+.PHONY: help setup demo test verify-learning verify-algorithms verify-mutation verify-environments verify-sandboxes verify-chaos verify-search lint format clean
 
 help:
 	@echo 'make setup    install everything into $(VENV); quick when nothing changed'
@@ -22,6 +22,7 @@ help:
 	@echo 'make test     lint, then every test; PYTEST_ARGS="-m '"'not slow'"'" leaves out the slow ones'
 	@echo 'make verify-learning    the demo of TASK over three seeds with its controls, into bench/learning/; about 40 minutes'
 	@echo 'make verify-algorithms    six algorithms over three seeds, into bench/algorithms.md; about 40 minutes'
+	@echo 'make verify-mutation    mutants of agent/objective, into bench/mutation.md; about an hour'
 	@echo 'make verify-environments    speed, and 10,000 fuzzed texts each, into bench/environments.md; about half an hour'
 	@echo 'make verify-sandboxes    speed of hardened containers, into bench/sandboxes.md; needs Docker; about ten minutes'
 	@echo 'make verify-chaos    killed trainers, containers and engines, into bench/chaos.md; needs Docker; about 15 minutes'
@@ -72,6 +73,10 @@ verify-learning: $(STAMP)
 verify-algorithms: $(STAMP)
 	$(BIN)/python bench/credit.py
 	$(BIN)/python bench/algorithms.py $(ARGS)
+
+verify-mutation: $(STAMP)
+	$(BIN)/python -m pip install -q -c constraints.txt -e '.[mutation]'
+	$(BIN)/python bench/mutation.py $(ARGS)
 
 verify-environments: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python bench/environments.py --fuzz 10000 $(ARGS)
