@@ -31,6 +31,22 @@ def test_the_environment_of_the_example_trains_from_a_folder_of_its_own(tmp_path
     assert (tmp_path / "runs" / "parity" / "report.json").exists()
 
 
+def test_the_estimator_of_the_example_trains_by_one_option(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(examples("python")[1])
+    (tmp_path / "parity.py").write_text(examples("python")[0])
+    (tmp_path / "parity.yaml").write_text(examples("yaml")[0])
+    small = (
+        "--optimizer.steps 1 --rollout.prompts_per_step 2 --evaluation.test_episodes 0 --evaluation.validate_every 0 "
+    )
+    small += "--run.name mine --algorithm.advantage mine:leave_one_out"
+    command = [sys.executable, "-m", "agent", "train", "parity.yaml", *small.split()]
+    command += ["--algorithm.advantage_options", "{scale: 2.0}"]
+    path = os.pathsep.join([str(REPOSITORY), os.environ.get("PYTHONPATH", "")])
+    done = subprocess.run(command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "runs" / "mine" / "report.json").exists()
+
+
 def test_the_estimator_of_the_example_leaves_each_trajectory_out_of_its_own_baseline(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
