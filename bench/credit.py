@@ -18,16 +18,15 @@ from pathlib import Path
 
 import torch
 from rich.progress import track
-from torch import Tensor
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))  # the tabular processes are the tests'
 
 from agent.objective.advantage import ADVANTAGES  # noqa: E402
 from agent.objective.policy_loss import POLICY_LOSSES  # noqa: E402
-from tests.agent.objective.tabular import train  # noqa: E402
+from tests.agent.objective.tabular import Coins, train  # noqa: E402
 
-VOCABULARY, RIGHT, GROUP, MOST = 4, 2, 16, 50_000
+GROUP, MOST = 16, 50_000
 ESTIMATORS: dict[str, tuple[str, dict[str, object]]] = {
     "turn-level GAE, lambda 0": ("turn_gae", {"gae_lambda": 0.0, "discount": 0.0, "whiten": False}),
     "turn-level GAE, lambda 1": ("turn_gae", {"gae_lambda": 1.0, "whiten": False}),
@@ -37,35 +36,12 @@ ESTIMATORS: dict[str, tuple[str, dict[str, object]]] = {
 TURNS = (4, 16, 64)
 
 
-class Coins:
-    """`turns` turns, one of which matters. The policy sees which turn it is, and no more."""
-
-    def __init__(self, turns: int) -> None:
-        self.turns, self.where = turns, turns // 2
-        self.logits = torch.zeros(turns, VOCABULARY, dtype=torch.float64, requires_grad=True)
-        self.values = torch.zeros(turns, dtype=torch.float64, requires_grad=True)
-
-    def sample(self, episodes: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-        states = torch.arange(self.turns).expand(episodes, self.turns)
-        chances = torch.softmax(self.logits.detach(), -1)
-        tokens = torch.multinomial(chances, episodes, True, generator=generator).T
-        rewards = 2.0 * torch.randint(0, 2, tokens.shape, generator=generator).double()
-        rewards[:, self.where] = (tokens[:, self.where] == RIGHT).double()
-        return states, tokens, rewards
-
-    def logprobs(self, states: Tensor, tokens: Tensor) -> Tensor:
-        return torch.log_softmax(self.logits, -1)[states, tokens]
-
-    def found(self) -> bool:
-        return float(torch.softmax(self.logits.detach(), -1)[self.where, RIGHT]) > 0.9
-
-
 def episodes_needed(name: str, turns: int, seed: int) -> int:
     """Episodes until the right token has 90%, or MOST."""
     estimator, options = ESTIMATORS[name]
     world = Coins(turns)
     steps = train(
-        world,  # type: ignore[arg-type]
+        world,
         ADVANTAGES[estimator].function,
         POLICY_LOSSES["reinforce"].function,
         steps=MOST // GROUP,
@@ -73,7 +49,7 @@ def episodes_needed(name: str, turns: int, seed: int) -> int:
         seed=seed,
         lr=0.02,
         options=options,
-        until=lambda world: world.found(),  # type: ignore[attr-defined]
+        until=Coins.found,
     )
     return steps * GROUP
 

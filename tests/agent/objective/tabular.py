@@ -6,6 +6,7 @@ sampled estimate is compared with (returns, gradients, optima) is computed by en
 
 from collections.abc import Callable
 from itertools import product
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -13,6 +14,7 @@ from torch import Tensor
 from agent.objective.aggregation import trajectory_weights, weighted_sum
 from agent.objective.signature import call
 
+P = TypeVar("P", "Tabular", "Coins")
 Reward = Callable[[tuple[int, ...]], float]  # of the tokens so far, the last one just chosen
 
 
@@ -74,7 +76,31 @@ class Tabular:
         return torch.log_softmax(self.logits, -1)[states, tokens]
 
 
-def tensors_of(policy: Tabular, states: Tensor, rewards: Tensor, group_size: int) -> dict[str, Tensor]:
+class Coins:
+    """Many turns of one token out of four. In the middle one token 2 pays 1; every other turn pays 0 or 2 by a coin
+    that no token changes. The policy sees which turn it is, and no more."""
+
+    def __init__(self, turns: int) -> None:
+        self.turns, self.where = turns, turns // 2
+        self.logits = torch.zeros(turns, 4, dtype=torch.float64, requires_grad=True)
+        self.values = torch.zeros(turns, dtype=torch.float64, requires_grad=True)
+
+    def sample(self, episodes: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+        states = torch.arange(self.turns).expand(episodes, self.turns)
+        chances = torch.softmax(self.logits.detach(), -1)
+        tokens = torch.multinomial(chances, episodes, True, generator=generator).T
+        rewards = 2.0 * torch.randint(0, 2, tokens.shape, generator=generator).double()
+        rewards[:, self.where] = (tokens[:, self.where] == 2).double()
+        return states, tokens, rewards
+
+    def logprobs(self, states: Tensor, tokens: Tensor) -> Tensor:
+        return torch.log_softmax(self.logits, -1)[states, tokens]
+
+    def found(self) -> bool:
+        return float(torch.softmax(self.logits.detach(), -1)[self.where, 2]) > 0.9
+
+
+def tensors_of(policy: Tabular | Coins, states: Tensor, rewards: Tensor, group_size: int) -> dict[str, Tensor]:
     """What an estimator may ask for; siblings are neighbours."""
     episodes, turns = states.shape
     return {
@@ -92,7 +118,7 @@ def tensors_of(policy: Tabular, states: Tensor, rewards: Tensor, group_size: int
 
 
 def train(
-    policy: Tabular,
+    policy: P,
     estimator: Callable[..., object],
     loss: Callable[..., object],
     *,
@@ -102,7 +128,7 @@ def train(
     lr: float = 0.2,
     epochs: int = 1,
     options: dict[str, object] | None = None,
-    until: Callable[[Tabular], bool] = lambda policy: False,
+    until: Callable[[P], bool] = lambda policy: False,
 ) -> int:
     """Sample, estimate, update; the steps that were taken. One group a step."""
     generator = torch.Generator().manual_seed(seed)
