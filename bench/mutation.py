@@ -1,9 +1,11 @@
 """Would a test notice? Mutants of agent/objective, and which of them the tests let pass.
 
     python bench/mutation.py [--jobs 2] [--only PATTERN]
+    python bench/mutation.py --report     # write the page again, from mutation.json and the reasons
 
 Runs mutmut (settings in pyproject.toml) in a copy of the tracked files. Survivors are listed with their change; those
-that bench/mutation_explained.json has a reason for are counted apart. Writes bench/mutation.md and mutation.json.
+that bench/mutation_explained.json has a reason for, by their change, are counted apart. Writes bench/mutation.md and
+mutation.json.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import sys
 import tempfile
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 from learning import machine
 
@@ -32,51 +35,74 @@ def copied(folder: Path) -> None:
             (folder / name).write_bytes((HERE.parent / name).read_bytes())
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--only", nargs="*", default=[], help="names of mutants, such as 'agent.objective.kl*'")
-    given = parser.parse_args()
-    asked = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=HERE)
-    explained = json.loads((HERE / "mutation_explained.json").read_text())
+def run(jobs: int, only: list[str]) -> dict[str, Any]:
+    """What became of the mutants: counts, and the change of every survivor."""
     mutmut = str(Path(sys.executable).parent / "mutmut")
     with tempfile.TemporaryDirectory() as scratch:
         copied(Path(scratch))
         environment = {**os.environ, "PYTHONPATH": "", "OMP_NUM_THREADS": "1"}
-        command = [mutmut, "run", "--max-children", str(given.jobs), *given.only]
-        subprocess.run(command, cwd=scratch, env=environment, check=True)
+        subprocess.run([mutmut, "run", "--max-children", str(jobs), *only], cwd=scratch, env=environment, check=True)
 
         def told(*arguments: str) -> str:
             done = subprocess.run([mutmut, *arguments], cwd=scratch, env=environment, capture_output=True, text=True)
             return done.stdout
 
-        found = dict(
-            line.strip().rsplit(": ", 1) for line in told("results", "--all", "true").splitlines() if ": " in line
-        )
-        survivors = {
-            name: told("show", name).split("@@", 2)[-1].strip() for name, end in found.items() if end not in KILLED
-        }
-    counts = Counter(found.values())
-    total = sum(n for end, n in counts.items() if end != "not checked")
-    killed = sum(counts[end] for end in KILLED)
-    reasons = {name: explained[diff] for name, diff in survivors.items() if diff in explained}
+        lines = [line.strip() for line in told("results", "--all", "true").splitlines() if ": " in line]
+        found = dict(line.rsplit(": ", 1) for line in lines)
+        survivors = {name: told("show", name) for name, end in found.items() if end not in (*KILLED, "not checked")}
+    asked = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=HERE)
+    return {
+        "commit": asked.stdout.strip(),
+        "machine": machine(),
+        "counts": Counter(found.values()),
+        "survivors": survivors,
+    }
+
+
+def change(diff: str) -> str:
+    """The lines that a mutant differs in."""
+    lines = [line for line in diff.splitlines() if line[:1] in "+-" and line[:3] not in ("+++", "---")]
+    return "\n".join(f"{line[0]} {line[1:].strip()}" for line in lines)
+
+
+def report(found: dict[str, Any]) -> str:
+    """The figures as a page."""
+    explained = json.loads((HERE / "mutation_explained.json").read_text())
+    counts = found["counts"]
+    total = sum(number for end, number in counts.items() if end != "not checked")
+    killed = sum(counts.get(end, 0) for end in KILLED)
+    changes = {name: change(diff) for name, diff in found["survivors"].items()}
+    reasons = {name: explained[text] for name, text in changes.items() if text in explained}
     lines = [
         "# Mutants of agent/objective",
         "",
-        f"`make verify-mutation` at commit {asked.stdout.strip()} on {machine()}: {killed} of {total} mutants killed "
-        f"({100 * killed / max(1, total):.1f}%); {len(reasons)} survivors change nothing that a test could see "
-        f"(reasons below), {len(survivors) - len(reasons)} are left.",
+        f"`make verify-mutation` at commit {found['commit']} on {found['machine']}: {killed} of {total} mutants killed "
+        f"({100 * killed / max(1, total):.1f}%). Of the {len(changes)} that were not, {len(reasons)} are explained.",
         "",
-        ", ".join(f"{end}: {number}" for end, number in counts.most_common()),
-        "",
+        ", ".join(f"{end}: {number}" for end, number in counts.items()),
     ]
-    for name, diff in survivors.items():
-        lines += [f"- `{name}` ({found[name]}): {reasons.get(name, 'not explained')}", "", "```diff", diff, "```", ""]
-    text = "\n".join(lines)
+    for reason in dict.fromkeys([*reasons.values(), ""]):
+        these = {name: text for name, text in changes.items() if reasons.get(name, "") == reason}
+        if these:
+            lines += ["", f"## {reason or 'Not explained'}"]
+        for name, text in these.items():
+            lines += ["", f"`{name.removeprefix('agent.objective.')}`", "", "```diff", text, "```"]
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--only", nargs="*", default=[], help="names of mutants, such as 'agent.objective.kl*'")
+    parser.add_argument("--report", action="store_true", help="run nothing")
+    given = parser.parse_args()
+    kept = HERE / "mutation.json"
+    found = json.loads(kept.read_text()) if given.report else run(given.jobs, given.only)
+    text = report(found)
     print(text)
     if not given.only:
+        kept.write_text(json.dumps(found, indent=1) + "\n")
         (HERE / "mutation.md").write_text(text)
-        (HERE / "mutation.json").write_text(json.dumps({"counts": counts, "survivors": survivors}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

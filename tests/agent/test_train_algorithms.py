@@ -67,6 +67,9 @@ def continued(tmp_path: Path, **areas: Any) -> tuple[dict[str, torch.Tensor], di
     save(config, first, directory, 0)
     assert train(config, first, directory, 0, progress, stop).interrupted
     first.close()
+    directory.close()
+    directory = Until(config)
+    directory.stop = stop
     again = build(config, tmp_path / "cut", latest_checkpoint(directory.checkpoints))
     train(config, again, directory, 2, progress, Interrupt())
     again.close()
