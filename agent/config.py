@@ -92,18 +92,17 @@ class ComposeConfig:
 
 @dataclass(frozen=True)
 class LoraConfig:
-    """Low-rank adapters in place of full training.
+    """Low-rank adapters in place of full training. There is no dropout: the trainer would see another policy than the
+    one that sampled.
 
     Args:
         rank: Of the adapters; 0: the weights themselves are trained.
         alpha: Adapters are scaled by alpha / rank.
-        dropout: Of what goes into an adapter.
         target: "language" (the language model's linear layers), "all-linear", or a regular expression of module names.
     """
 
     rank: int = 0
     alpha: float = 16.0
-    dropout: float = 0.0
     target: str = "language"
 
 

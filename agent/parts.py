@@ -201,7 +201,7 @@ def _choose_trained(config: Config, vlm: VLM) -> None:
     if options.rank:
         on = [part for part in rates if part not in frozen]
         seed = derive_seed(config.run.seed, "lora") % 2**31
-        lora.attach(vlm.model, options.rank, options.alpha, options.dropout, options.target, seed, on)
+        lora.attach(vlm.model, options.rank, options.alpha, target=options.target, seed=seed, on=on)
     else:
         freeze(vlm.model, frozen)
 
