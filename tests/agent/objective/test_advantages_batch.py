@@ -153,3 +153,13 @@ def test_numbers_that_differ_only_where_nothing_weighs_are_all_equal() -> None:
 
 def test_one_number_alone_is_zero() -> None:
     assert whitened(torch.tensor([4.0, 7.0]), torch.tensor([False, True])).tolist() == [0.0, 0.0]
+
+
+def test_the_rounding_of_a_mean_is_no_advantage() -> None:
+    """In float32 the mean of seven times 0.1 is not 0.1: normalising what is left of it would make it large."""
+    scores = torch.tensor([0.1] * 7 + [0.2] * 8)
+    groups = torch.tensor([0] * 7 + [1] * 8)
+    valid, lengths = torch.ones(15, dtype=torch.bool), torch.full((15,), 3)
+    mean, _, _ = group_statistics(scores, groups, valid)
+    assert bool((scores != mean).any())
+    assert not reinforce_pp_baseline(scores, groups, valid, lengths).any()
