@@ -7,7 +7,7 @@ import torch
 
 from agent.algorithm import Algorithm, resolve
 from agent.config import AlgorithmConfig, Config, EnvironmentConfig, OptimizerConfig
-from agent.config_algorithm import DivergenceConfig
+from agent.config_algorithm import CorrectionConfig, DivergenceConfig
 from agent.engine.batching import Batch, make_batch
 from agent.engine.experience import Experience
 from agent.engine.local import LocalEngine
@@ -17,7 +17,7 @@ from agent.objective.kl import KL_ESTIMATORS
 from agent.roles.actor import Actor
 from agent.roles.reference import Reference
 from agent.rollout.render import Renderer
-from agent.update import Gradient, Learner, accumulate_gradient
+from agent.update import Gradient, Learner, accumulate_gradient, selected
 from tests.agent.run_fixtures import sampled_rows, tiny_vlm
 from tests.oracle import objective as oracle
 
@@ -240,3 +240,85 @@ def test_a_step_along_the_gradient_makes_good_actions_likelier_and_bad_ones_less
                 parameter -= 0.02 * gradients[name]
     change = ((actor_of(vlm).logprobs(batch)[0].detach() - before) * batch.advantages).sum()
     assert float(change) > 1e-3
+
+
+def many_rows(vlm: VLM) -> Experience:
+    """Two trajectories of two rows each, with old log-probabilities that differ from those of now."""
+    renderer = Renderer(vlm.processor)
+    rows = sampled_rows(renderer, LENGTHS)
+    advantages = [1.0, 1.0, -0.5, -0.5]
+    batch = make_batch(rows, [0, 0, 1, 1], advantages, renderer.pixels, vlm.processor.merge)
+    now = actor_of(vlm).logprobs(batch)[0].detach()
+    noise = 0.1 * torch.randn(now.shape, generator=torch.Generator().manual_seed(3))
+    return Experience(batch, old_logprobs=torch.where(batch.action_mask, now + noise, now))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"family": "gspo", "policy_loss_options": {"clip_low": 0.01, "clip_high": 0.01}},
+        {"family": "gmpo"},
+        {"family": "grpo", "correction": CorrectionConfig("truncate", "sequence", high=1.1)},
+        {"family": "grpo", "correction": CorrectionConfig("mask", "turn", 0.9, 1.1)},
+    ],
+    ids=["gspo", "gmpo", "correction of sequences", "correction of turns"],
+)
+def test_rows_of_a_trajectory_have_one_ratio_however_the_batch_is_split(vlm: VLM, options: dict[str, object]) -> None:
+    experience, algorithm = many_rows(vlm), algorithm_of(aggregation=None, **options)
+    assert algorithm.whole_trajectories
+    weights = weights_of(experience.batch, algorithm.aggregation, 2)
+    assert len(list(experience.split(1, whole=True))) == 2 and len(list(experience.split(1))) == 4
+    whole, told = gradient_of(vlm, experience, WHOLE, algorithm, weights=weights)
+    split, in_pieces = gradient_of(vlm, experience, 1, algorithm, weights=weights)
+    assert_equal_gradients(split, whole)
+    assert in_pieces.metrics == pytest.approx(told.metrics, abs=1e-5)
+
+
+def test_the_old_log_probabilities_make_the_ratio(vlm: VLM) -> None:
+    experience = many_rows(vlm)
+    _, told = gradient_of(vlm, experience, weights=weights_of(experience.batch, count=2))
+    assert experience.old_logprobs is not None
+    now = actor_of(vlm).logprobs(experience.batch)[0].detach()
+    ratio = torch.exp(now - experience.old_logprobs)[experience.batch.action_mask]
+    assert told.metrics["ratio"] == pytest.approx(float(ratio.mean()), rel=1e-4)
+    assert told.metrics["ratio_largest"] == pytest.approx(float(ratio.max()), rel=1e-4)
+    assert told.metrics["kl/old"] > 0
+
+
+def test_the_entropy_bonus_is_the_gradient_of_the_mean_entropy(vlm: VLM, batch: Batch) -> None:
+    with_it, _ = gradient_of(vlm, batch, 40, algorithm_of(entropy_coef=0.3))
+    without, _ = gradient_of(vlm, batch)
+    vlm.model.zero_grad()
+    _, entropy = actor_of(vlm).logprobs(batch, entropy_gradient=True)
+    (-0.3 * entropy[batch.action_mask].sum() / 20).backward()
+    added = {name: p.grad.clone() for name, p in vlm.model.named_parameters() if p.grad is not None}
+    vlm.model.zero_grad()
+    assert_equal_gradients(with_it, {name: without[name] + added[name] for name in without})
+
+
+def test_a_correction_weighs_each_token_by_how_much_the_sampler_underrated_it(vlm: VLM, batch: Batch) -> None:
+    """The sampler's log-probabilities are log 2 below the trainer's for the first row: weight 2, held at 1.5."""
+    now = actor_of(vlm).logprobs(batch)[0].detach()
+    sampler = now.clone()
+    sampler[0] -= batch.action_mask[0] * torch.log(torch.tensor(2.0))
+    given = replace(batch, sampler_logprobs=sampler)
+    corrected, told = gradient_of(vlm, given, WHOLE, algorithm_of(correction=CorrectionConfig("truncate", high=1.5)))
+    weights = torch.tensor([1.5, 1.0, 1.0, 1.0])[:, None]
+    expected, _ = gradient_of(vlm, replace(given, advantages=given.advantages * weights))
+    assert_equal_gradients(corrected, expected)
+    assert told.metrics["correction/limited"] == pytest.approx(5 / 20)
+
+
+def test_tokens_that_the_loss_selects_are_chosen_over_the_whole_mini_batch(vlm: VLM, batch: Batch) -> None:
+    algorithm = algorithm_of(
+        family="clip_cov", policy_loss_options={"cov_share": 0.3, "cov_low": -9.0, "cov_high": 9.0}
+    )
+    engine = LocalEngine(vlm.model, OptimizerConfig())
+    chosen = selected(Learner(actor_of(vlm), None, None, engine, algorithm, WHOLE), Experience(batch))
+    assert chosen.selected is not None and int(chosen.selected.sum()) == 6
+    whole, _ = gradient_of(vlm, chosen, WHOLE, algorithm)
+    split, told = gradient_of(vlm, chosen, 1, algorithm)
+    assert_equal_gradients(split, whole)
+    assert told.metrics["clip_fraction"] == pytest.approx(6 / 20)
+    spared = replace(batch, advantages=batch.advantages.masked_fill(chosen.selected, 0.0))
+    assert_equal_gradients(whole, gradient_of(vlm, spared)[0])

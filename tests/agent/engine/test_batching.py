@@ -183,3 +183,37 @@ def test_every_row_has_a_trajectory_and_an_advantage(
     rows = rows_of(one_renderer, picture)[:2]
     with pytest.raises(ValueError, match="2 rows"):
         make_batch(rows, trajectory, advantages, one_renderer.pixels, one_renderer.processor.merge)
+
+
+def plain_batch(lengths: Sequence[int], owners: Sequence[int]) -> Batch:
+    rows = [
+        Row((Segment("prompt", (1,), 0), Segment("action", (5,) * (n - 1), k, (), (-0.5,) * (n - 1))))
+        for k, n in enumerate(lengths)
+    ]
+    return make_batch(rows, owners, [0.0] * len(rows), {}.__getitem__, 1)
+
+
+def test_rows_of_a_trajectory_stay_together_where_that_is_asked_for() -> None:
+    """Rows of 4, 2, 5, 3, 2 tokens, of the trajectories 0 0 3 3 7; a trajectory longer than the budget stands alone."""
+    batch = plain_batch([4, 2, 5, 3, 2], [0, 0, 3, 3, 7])
+    assert list(batch.spans(8, whole=True)) == [(0, 2, 4), (2, 4, 5), (4, 5, 2)]
+    assert list(batch.spans(8)) == [(0, 2, 4), (2, 3, 5), (3, 5, 3)]
+    assert list(batch.spans(15, whole=True)) == [(0, 2, 4), (2, 5, 5)]
+    assert list(batch.spans(25, whole=True)) == [(0, 5, 5)]
+
+
+def test_every_token_has_its_turn() -> None:
+    batch = plain_batch([3, 2], [0, 0])
+    assert batch.turns.tolist() == [[0, 0, 0], [0, 1, 0]]
+
+
+def test_chosen_rows_keep_what_belongs_to_them(one_renderer: Renderer, picture: Picture) -> None:
+    batch = batch_of(one_renderer, rows_of(one_renderer, picture))
+    chosen = batch.select([1, 2, 4])
+    assert chosen.trajectory.tolist() == [1, 2, 4]
+    assert chosen.image_row == (0, 1, 1, 1, 2, 2)
+    assert [i.sha256 for i in chosen.images] == [
+        i.sha256 for i, row in zip(batch.images, batch.image_row, strict=True) if row in (1, 2, 4)
+    ]
+    assert torch.equal(chosen.input_ids, batch.input_ids[[1, 2, 4]])
+    assert torch.equal(chosen.position_ids, batch.position_ids[:, [1, 2, 4]])
