@@ -52,7 +52,7 @@ def mean_of(pieces: Sequence[Mapping[str, float]]) -> dict[str, float]:
     names = dict.fromkeys(name for piece in pieces for name in piece)
     found = {name: [piece[name] for piece in pieces if name in piece] for name in names}
     return {
-        name: max(values) if name.endswith("_largest") else sum(values) / len(values) for name, values in found.items()
+        name: max(values) if name.endswith("largest") else sum(values) / len(values) for name, values in found.items()
     }
 
 

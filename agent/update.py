@@ -75,7 +75,7 @@ def accumulate_gradient(
     own = max(1, int(experience.batch.action_mask.sum()))
     valued = 1 if experience.valued is None else max(1, int(experience.valued.sum()))
     sums: Counter[str] = Counter()
-    pieces, largest = [], 0.0
+    pieces, largest, greatest = [], 0.0, 0.0
     learner.actor.model.train()
     for micro in experience.split(learner.micro_batch_tokens, algorithm.whole_trajectories):
         hidden = learner.actor.hidden(micro.batch)
@@ -105,6 +105,7 @@ def accumulate_gradient(
                 high=config.correction.high,
             )
             losses = losses * correction
+            greatest = max(greatest, told.pop("largest"))
             for name, value in told.items():
                 sums[f"correction/{name}"] += value * float(mask.sum())
         if learner.reference is not None:
@@ -131,6 +132,8 @@ def accumulate_gradient(
         sums["kl/old"] += _sum(KL_ESTIMATORS["k3"](logprobs.detach(), old), mask)
         pieces.append(logprobs.detach())
     metrics = {name: value / own for name, value in sums.items()} | {"ratio_largest": largest}
+    if config.correction.kind != "none":
+        metrics["correction/largest"] = greatest
     return Gradient(_joined(experience.batch, iter(pieces)), metrics)
 
 

@@ -249,14 +249,19 @@ def many_rows(vlm: VLM) -> Experience:
     advantages = [1.0, 1.0, -0.5, -0.5]
     batch = make_batch(rows, [0, 0, 1, 1], advantages, renderer.pixels, vlm.processor.merge)
     now = actor_of(vlm).logprobs(batch)[0].detach()
-    noise = 0.1 * torch.randn(now.shape, generator=torch.Generator().manual_seed(3))
-    return Experience(batch, old_logprobs=torch.where(batch.action_mask, now + noise, now))
+    old, sampler = (
+        torch.where(
+            batch.action_mask, now + 0.1 * torch.randn(now.shape, generator=torch.Generator().manual_seed(seed)), now
+        )
+        for seed in (3, 4)
+    )
+    return Experience(replace(batch, sampler_logprobs=sampler), old_logprobs=old)
 
 
 @pytest.mark.parametrize(
     "options",
     [
-        {"family": "gspo", "policy_loss_options": {"clip_low": 0.01, "clip_high": 0.01}},
+        {"family": "gspo", "policy_loss_options": {"clip_low": 0.5, "clip_high": 0.5}},
         {"family": "gmpo"},
         {"family": "grpo", "correction": CorrectionConfig("truncate", "sequence", high=1.1)},
         {"family": "grpo", "correction": CorrectionConfig("mask", "turn", 0.9, 1.1)},
