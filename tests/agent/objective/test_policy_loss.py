@@ -177,3 +177,25 @@ def test_descending_the_loss_makes_good_tokens_likelier_and_bad_ones_less_likely
     tokens = random_tokens(4, spread=0.0)
     _, _, gradient = loss_of(POLICY_LOSSES[name], tokens, torch.zeros_like(tokens.mask))
     assert torch.equal(-gradient[tokens.mask].sign(), tokens.advantages[tokens.mask].sign())
+
+
+def test_the_options_of_every_loss_have_these_defaults() -> None:
+    told = {name: {option: default for option, (_, default) in e.options.items()} for name, e in POLICY_LOSSES.items()}
+    assert told == {
+        "ppo_clip": {"clip_low": 0.2, "clip_high": 0.2, "dual_clip": 0.0},
+        "dapo": {"clip_low": 0.2, "clip_high": 0.28, "dual_clip": 0.0},
+        "gspo": {"clip_low": 3e-4, "clip_high": 4e-4},
+        "gmpo": {"clip_low": 0.4, "clip_high": 0.4},
+        "cispo": {"clip_low": 1.0, "clip_high": 4.0},
+        "clip_cov": {
+            "clip_low": 0.2,
+            "clip_high": 0.2,
+            "cov_share": 2e-4,
+            "cov_low": 1.0,
+            "cov_high": 5.0,
+            "seed": 0,
+        },
+        "kl_cov": {"kl_cov_coef": 1.0, "cov_share": 2e-3},
+        "sapo": {"temperature_positive": 1.0, "temperature_negative": 1.05},
+        "reinforce": {},
+    }
