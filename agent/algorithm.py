@@ -11,7 +11,7 @@ from typing import Any
 
 from .config import Config
 from .config_algorithm import AlgorithmConfig
-from .errors import ConfigError
+from .errors import ConfigError, at_least
 from .objective.kl import in_loss
 from .objective.plugin import Estimator, PolicyLoss, check_options, resolve_estimator, resolve_policy_loss
 
@@ -144,7 +144,7 @@ def _check(config: Config, algorithm: Algorithm) -> None:
             f"rollout.group_size: must be at least {smallest} for the advantage estimator "
             f"{algorithm.estimator.function.__name__}, which compares siblings; got {config.rollout.group_size}"
         )
-    for name, value, least in (
+    at_least(
         ("algorithm.epochs", chosen.epochs, 1),
         ("algorithm.mini_batches", chosen.mini_batches, 1),
         ("algorithm.aggregation_constant", chosen.aggregation_constant, 0),
@@ -159,9 +159,7 @@ def _check(config: Config, algorithm: Algorithm) -> None:
         ("critic.lr", config.critic.lr, 0),
         ("critic.coef", config.critic.coef, 0),
         ("critic.warmup_steps", config.critic.warmup_steps, 0),
-    ):
-        if not value >= least:
-            raise ConfigError(f"{name}: must be at least {least}, got {value}")
+    )
     for name, value in algorithm.loss_options.items():
         if (name == "clip_low" and not 0 <= value <= 1) or (name == "clip_high" and not value >= 0):
             raise ConfigError(

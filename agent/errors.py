@@ -22,6 +22,13 @@ class ConfigError(AgentError):
     """A recipe or an option is not acceptable. The message names the field and what is allowed."""
 
 
+def at_least(*options: tuple[str, float, float]) -> None:
+    """Options as (name, value, smallest allowed). Raises ConfigError for the first that is smaller, or no number."""
+    for name, value, least in options:
+        if not value >= least:
+            raise ConfigError(f"{name}: must be at least {least}, got {value}")
+
+
 class CheckpointError(AgentError):
     """A checkpoint folder is incomplete, of another family, or cannot be written."""
 

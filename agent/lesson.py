@@ -91,7 +91,7 @@ def prepare(
     episodes = episodes_of(trajectories, siblings, rewards.scores, rewards.valid)
     experience = _experience(parts, trajectories)
     if experience is None:
-        return Lesson(trajectories, rewards, episodes, estimate_nothing(episodes), None)
+        return Lesson(trajectories, rewards, episodes, Credit(torch.zeros(episodes.mask.shape)), None)
     batch = experience.batch
     if algorithm.updates > 1:
         experience = replace(experience, old_logprobs=learner.logprobs(batch))
@@ -119,11 +119,6 @@ def prepare(
             valued=to_tokens(credit.valued & episodes.valid[:, None], episodes, batch),
         )
     return Lesson(trajectories, rewards, episodes, credit, experience)
-
-
-def estimate_nothing(episodes: Episodes) -> Credit:
-    """Credit where no valid trajectory has an action."""
-    return Credit(torch.zeros(episodes.mask.shape))
 
 
 def taught(algorithm: Algorithm, lesson: Lesson) -> list[int]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from .algorithm import Algorithm, resolve
 from .config import Config, ModelConfig
 from .engine.checkpoint import load_state
 from .engine.local import LocalEngine
-from .errors import CheckpointError, ConfigError
+from .errors import CheckpointError, ConfigError, at_least
 from .evaluate import task_count
 from .model import lora
 from .model.boxes import with_boxes
@@ -79,16 +78,12 @@ class Parts:
     def begin_learning(self) -> None:
         """After the cold start: reinforcement learning begins with the policy as it is now."""
         self.train_engine.take_weights()
-        self.rollout_engine.load_weights(self.policy_tensors(), 0)
+        self.rollout_engine.load_weights(self.train_engine.named_tensors(), 0)
         if self.reference is not None:
             self.reference = Reference(self.actor)
         if self.critic is not None:
             self.critic = make_critic(self.config, self.vlm, self.algorithm)
             self.train_engine = _train_engine(self.config, self.vlm, self.algorithm, self.critic)
-
-    def policy_tensors(self) -> Iterator[tuple[str, torch.Tensor]]:
-        """The policy's weights as the rollout engine takes them."""
-        yield from self.vlm.model.state_dict(keep_vars=True).items()
 
     def gradient_norms(self) -> dict[str, float]:
         """Of each part of the model that is trained, as gradients stand now."""
@@ -111,7 +106,7 @@ class Parts:
             self.critic.load_state_dict(state["critic"])
         if self.reference is not None and "reference" in state:
             self.reference.load_state_dict(state["reference"])
-        self.rollout_engine.load_weights(self.policy_tensors(), state["step"])
+        self.rollout_engine.load_weights(self.train_engine.named_tensors(), state["step"])
 
     def close(self) -> None:
         for driver in self._drivers.values():
@@ -289,7 +284,7 @@ def tokenizer_texts(config: Config) -> list[str]:
 
 def _check(config: Config) -> None:
     sizes = config.rollout
-    for name, value, least in (
+    at_least(
         ("rollout.prompts_per_step", sizes.prompts_per_step, 1),
         ("rollout.group_size", sizes.group_size, 1),
         ("rollout.max_turn_tokens", sizes.max_turn_tokens, 1),
@@ -310,9 +305,7 @@ def _check(config: Config) -> None:
         ("cold_start.check_episodes", config.cold_start.check_episodes, 1),
         ("evaluation.validate_every", config.evaluation.validate_every, 0),
         ("optimizer.warmup_steps", config.optimizer.warmup_steps, 0),
-    ):
-        if value < least:
-            raise ConfigError(f"{name}: must be at least {least}, got {value}")
+    )
     for name, rate in (
         ("optimizer.lr", config.optimizer.lr),
         ("optimizer.max_grad_norm", config.optimizer.max_grad_norm),

@@ -57,6 +57,13 @@ class Batch:
     def __len__(self) -> int:
         return len(self.input_ids)
 
+    @property
+    def predicting(self) -> Bool[Tensor, "rows tokens"]:
+        """True at the tokens whose next one is an action: where it is chosen."""
+        before = torch.zeros_like(self.action_mask)
+        before[:, :-1] = self.action_mask[:, 1:]
+        return before
+
     def spans(self, max_tokens: int, whole: bool = False) -> Iterator[tuple[int, int, int]]:
         """(first row, row after the last, width) of micro-batches: neighbouring rows, padded no further than their own
         longest and holding at most `max_tokens` padded tokens. What is longer by itself stands alone: a row, or with

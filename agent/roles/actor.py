@@ -41,7 +41,7 @@ class Actor:
         hidden = self.hidden(batch) if hidden is None else hidden
         mask = batch.action_mask.to(device)
         all_logprobs = token_logprobs(
-            next_token_logits(self.model, hidden[predicting(mask)]), self.temperature, self.banned_ids
+            next_token_logits(self.model, hidden[batch.predicting.to(device)]), self.temperature, self.banned_ids
         )
         targets = batch.input_ids.to(device)[mask]
         chosen = all_logprobs.gather(-1, targets[:, None])[:, 0]
@@ -52,10 +52,3 @@ class Actor:
         return flat.masked_scatter(mask, chosen), flat.masked_scatter(
             mask, entropy if entropy_gradient else entropy.detach()
         )
-
-
-def predicting(action_mask: Tensor) -> Tensor:
-    """(rows, tokens): True at the positions whose next token is an action."""
-    before = torch.zeros_like(action_mask)
-    before[:, :-1] = action_mask[:, 1:]
-    return before

@@ -31,7 +31,7 @@ from agent.model.lora import adapter_off, attach, merged_tensors
 from agent.model.positions import mrope_positions
 from agent.model.tiny import make_tokenizer
 from agent.model.trainable import freeze, gradient_norms, parts
-from agent.model.value_head import load_value_model, own_trunk
+from agent.model.value_head import own_trunk
 from agent.roles.actor import Actor
 from agent.rollout.environments import EnvironmentPool
 from agent.rollout.episode import Budget, EpisodeSpec
@@ -331,15 +331,12 @@ def test_it_takes_an_adapter(vlm: VLM, picture: Picture) -> None:
             assert torch.equal(logprobs(trained, picture(30, 60)), logprobs(vlm, picture(30, 60)))
 
 
-def test_it_makes_a_critic_that_is_saved_and_comes_back(
-    vlm: VLM, renderer: Renderer, picture: Picture, tmp_path: Path
-) -> None:
+def test_it_makes_a_critic(vlm: VLM, renderer: Renderer, picture: Picture) -> None:
     row = Row((renderer.prompt("How many?", [picture(30, 30)]),)).append(renderer.demonstration("three", 0))
     batch = make_batch([row], [0], [1.0], renderer.pixels, vlm.processor.merge)
-    critic = own_trunk(vlm.model, init_std=1.0)
-    critic.save(tmp_path)
-    with torch.no_grad():
-        assert torch.equal(load_value_model(tmp_path).values(batch), critic.values(batch))
+    critic = own_trunk(vlm.model)
+    critic(batch)[0].sum().backward()
+    assert critic.head.weight.grad is not None and bool(critic.head.weight.grad.any())
 
 
 def test_the_models_own_forward_gives_the_same_logits(vlm: VLM, renderer: Renderer, picture: Picture) -> None:
