@@ -121,7 +121,7 @@ def resolve(config: Config) -> Algorithm:
     loss_options = (
         chosen.policy_loss_options if chosen.policy_loss else family.policy_loss_options | chosen.policy_loss_options
     )
-    constant = chosen.aggregation_constant or config.rollout.max_turn_tokens * config.rollout.max_turns
+    constant = chosen.aggregation_constant or config.rollout.episode_tokens
     made = Algorithm(
         estimator,
         check_options(estimator, advantage_options),
@@ -181,7 +181,7 @@ def _check(config: Config, algorithm: Algorithm) -> None:
             f"algorithm.correction: low must be below high, got {correction.low} and {correction.high}; a weight of 1 "
             "means that sampler and trainer agree"
         )
-    at = selection.overlong_at or config.rollout.max_turn_tokens * config.rollout.max_turns
+    at = selection.overlong_at or config.rollout.episode_tokens
     if selection.overlong_buffer > at:
         raise ConfigError(
             f"algorithm.selection.overlong_buffer: {selection.overlong_buffer} tokens do not fit before the {at} at "

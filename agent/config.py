@@ -196,6 +196,11 @@ class RolloutConfig:
     threads: int = 4
     deterministic: bool = True
 
+    @property
+    def episode_tokens(self) -> int:
+        """The most action tokens that an episode may have."""
+        return self.max_turn_tokens * self.max_turns
+
 
 @dataclass(frozen=True)
 class RatesConfig:

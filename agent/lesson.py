@@ -12,7 +12,7 @@ from torch import Tensor
 from .algorithm import Algorithm
 from .config import Config
 from .credit import Credit, Episodes, episodes_of, estimate, to_episodes, to_tokens
-from .engine.batching import make_batch
+from .engine.batching import Batch, make_batch
 from .engine.experience import Experience
 from .objective.kl import penalty
 from .objective.shaping import overlong_penalty, scale_scores
@@ -65,7 +65,7 @@ def rewards_of(
     selection = config.algorithm.selection
     if selection.overlong_buffer:
         lengths = torch.tensor([t.action_count for t in trajectories])
-        at = selection.overlong_at or config.rollout.max_turn_tokens * config.rollout.max_turns
+        at = selection.overlong_at or config.rollout.episode_tokens
         penalties = selection.overlong_penalty * overlong_penalty(lengths, maximum=at, buffer=selection.overlong_buffer)
         terms["overlong"] = torch.where(valid, penalties, torch.zeros(()))
     for added in terms.values():
@@ -96,20 +96,17 @@ def prepare(
     if algorithm.updates > 1:
         experience = replace(experience, old_logprobs=learner.logprobs(batch))
     if learner.reference is not None and (algorithm.updates > 1 or config.divergence.where == "reward"):
-        reference = [
-            torch.nn.functional.pad(found, (0, batch.input_ids.shape[1] - found.shape[1]))
-            for found in (learner.reference.logprobs(m).cpu() for m in batch.split(learner.micro_batch_tokens))
-        ]
-        experience = replace(experience, reference_logprobs=torch.cat(reference))
+        reference = learner.reference_logprobs(batch)
+        experience = replace(experience, reference_logprobs=reference)
         if config.divergence.where == "reward":
             old = batch.sampler_logprobs if experience.old_logprobs is None else experience.old_logprobs
-            taken = kl_coef * penalty(config.divergence.estimator)(old, torch.cat(reference))
+            taken = kl_coef * penalty(config.divergence.estimator)(old, reference)
             episodes = _with_penalty(episodes, to_episodes(taken, episodes, batch))
     values = final = None
     if learner.critic is not None:
         at_tokens, at_ends = learner.critic.values(batch, learner.micro_batch_tokens)
         values, experience = to_episodes(at_tokens, episodes, batch), replace(experience, values=at_tokens)
-        final = torch.zeros(len(trajectories)).index_put((batch.trajectory,), at_ends)  # the last row's is put last
+        final = _of_last_rows(at_ends, batch, len(trajectories))
     credit = estimate(algorithm, episodes, values, final, greedy_scores)
     experience = experience.with_advantages(to_tokens(credit.advantages, episodes, batch))
     if credit.returns is not None and credit.valued is not None:
@@ -167,6 +164,12 @@ def _experience(parts: Parts, trajectories: Sequence[Trajectory]) -> Experience 
         parts.vlm.processor.merge,
     )
     return Experience(batch)
+
+
+def _of_last_rows(values: Float[Tensor, " rows"], batch: Batch, count: int) -> Float[Tensor, " trajectories"]:
+    """Of each trajectory the value of its last row; 0 where it has none."""
+    owners, rows = batch.trajectory.unique_consecutive(return_counts=True)
+    return torch.zeros(count).index_put((owners,), values[rows.cumsum(0) - 1])
 
 
 def _with_penalty(episodes: Episodes, taken: Float[Tensor, "trajectories actions"]) -> Episodes:

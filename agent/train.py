@@ -142,6 +142,8 @@ def learn(
         here = sorted(kept.intersection(chosen))
         if experience is None or not here:
             parts.train_engine.skip()
+            if learner.critic is not None:
+                learner.critic.skip()
             continue
         part = selected(learner, experience.of_trajectories(here))
         if learner.critic is not None and not learner.critic.shared:

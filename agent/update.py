@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from .algorithm import Algorithm
 from .blame import blamed, name_of
-from .engine.batching import Batch
+from .engine.batching import Batch, joined
 from .engine.experience import Experience
 from .engine.local import LocalEngine
 from .errors import AlgorithmFault
@@ -41,7 +41,12 @@ class Learner:
     def logprobs(self, batch: Batch) -> Float[Tensor, "rows tokens"]:
         """The policy's, as it is now, in micro-batches; on the CPU."""
         self.actor.model.train()
-        return _joined(batch, (self.actor.logprobs(m)[0] for m in batch.split(self.micro_batch_tokens)))
+        return joined(batch, (self.actor.logprobs(m)[0] for m in batch.split(self.micro_batch_tokens)))
+
+    def reference_logprobs(self, batch: Batch) -> Float[Tensor, "rows tokens"]:
+        """The reference's, in micro-batches; on the CPU."""
+        assert self.reference is not None
+        return joined(batch, map(self.reference.logprobs, batch.split(self.micro_batch_tokens)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,7 +139,7 @@ def accumulate_gradient(
     metrics = {name: value / own for name, value in sums.items()} | {"ratio_largest": largest}
     if config.correction.kind != "none":
         metrics["correction/largest"] = greatest
-    return Gradient(_joined(experience.batch, iter(pieces)), metrics)
+    return Gradient(joined(experience.batch, pieces), metrics)
 
 
 def selected(learner: Learner, experience: Experience) -> Experience:
@@ -170,9 +175,3 @@ def _token_losses(algorithm: Algorithm, tensors: Mapping[str, Any], mask: Tensor
 
 def _sum(tensor: Tensor, mask: Tensor) -> float:
     return float(tensor[mask].sum())
-
-
-def _joined(batch: Batch, pieces: Iterator[Tensor]) -> Tensor:
-    """Micro-batches of (rows, own width) as one (rows, tokens)."""
-    width = batch.input_ids.shape[1]
-    return torch.cat([torch.nn.functional.pad(p, (0, width - p.shape[1])).cpu() for p in pieces])

@@ -6,7 +6,7 @@ tokens before it. A batch in which images and placeholders disagree cannot be bu
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -98,6 +98,12 @@ class Batch:
             images=tuple(self.images[i] for i in kept),
             image_row=tuple(place[self.image_row[i]] for i in kept),
         )
+
+
+def joined(batch: Batch, pieces: Iterable[Float[Tensor, "rows tokens"]]) -> Float[Tensor, "rows tokens"]:
+    """What was worked out for the micro-batches of a batch, each as wide as its own rows, as one tensor on the CPU."""
+    width = batch.input_ids.shape[1]
+    return torch.cat([torch.nn.functional.pad(p, (0, width - p.shape[1])).cpu() for p in pieces])
 
 
 def make_batch(

@@ -9,12 +9,12 @@ from typing import Any
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import PreTrainedModel
 
 from ..config import OptimizerConfig
 from ..config_algorithm import CriticConfig
-from ..engine.batching import Batch
+from ..engine.batching import Batch, joined
 from ..engine.experience import Experience
 from ..engine.local import LocalEngine
 from ..model.shared_prompt import batch_hidden_states
@@ -44,12 +44,8 @@ class Critic:
         self, batch: Batch, micro_batch_tokens: int
     ) -> tuple[Float[Tensor, "rows tokens"], Float[Tensor, " rows"]]:
         """Values before each action token, and at the end of each row, as the critic is now; on the CPU."""
-        width, values, final = batch.input_ids.shape[1], [], []
-        for micro in batch.split(micro_batch_tokens):
-            found, ends = self.model(micro)
-            values.append(nn.functional.pad(found.cpu(), (0, width - found.shape[1])))
-            final.append(ends.cpu())
-        return torch.cat(values), torch.cat(final)
+        values, final = zip(*map(self.model, batch.split(micro_batch_tokens)), strict=True)
+        return joined(batch, values), torch.cat(final).cpu()
 
     def loss(
         self, micro: Experience, hidden: Float[Tensor, "rows tokens channels"], count: float
@@ -76,6 +72,11 @@ class Critic:
             self.engine.backward(loss)
             sums.update(told)
         return {**sums, "critic_lr": self.engine.lr, "critic_grad_norm": self.engine.step()}
+
+    def skip(self) -> None:
+        """An update with nothing to learn from: the schedule of an own trunk advances."""
+        if self.engine is not None:
+            self.engine.skip()
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that a continued run needs."""

@@ -11,9 +11,11 @@ from agent.collect import collect
 from agent.config import Config
 from agent.config_algorithm import DivergenceConfig, SelectionConfig
 from agent.credit import to_episodes
-from agent.lesson import Lesson, Rewards, mini_batches, prepare, rewards_of, taught
+from agent.engine.batching import make_batch
+from agent.lesson import Lesson, Rewards, _of_last_rows, mini_batches, prepare, rewards_of, taught
 from agent.parts import Parts
 from agent.train import learner_of
+from agent.types import Row, Segment
 from tests.agent.test_train import prepared
 
 
@@ -139,3 +141,9 @@ def test_every_epoch_deals_out_every_group_whole(tmp_path: Path, epochs: int, co
     if count > 1:
         assert dealt != list(mini_batches(made, parts.algorithm, 0, 6))
     assert config.algorithm.epochs == epochs
+
+
+def test_the_final_value_of_a_trajectory_is_that_of_its_last_row() -> None:
+    rows = [Row((Segment("prompt", (1,), 0), Segment("action", (5,), turn))) for turn in (0, 1, 0)]
+    batch = make_batch(rows, [1, 1, 2], [0.0] * 3, {}.__getitem__, 1)
+    assert _of_last_rows(torch.tensor([7.0, 8.0, 9.0]), batch, 4).tolist() == [0.0, 8.0, 9.0, 0.0]
