@@ -14,6 +14,7 @@ from .engine.checkpoint import load_state
 from .engine.local import LocalEngine
 from .errors import CheckpointError, ConfigError, at_least
 from .evaluate import task_count
+from .failures import check as check_failures
 from .model import lora
 from .model.boxes import with_boxes
 from .model.load import VLM, load_vlm
@@ -276,13 +277,18 @@ def tokenizer_texts(config: Config) -> list[str]:
         for index in range(TOKENIZER_TEXTS // len(kinds)):
             observation, _ = env.reset(seed=derive_seed(config.run.seed, "tokenizer", index))
             texts.append(str(observation["text"]))
-            if optional(env, "solve") is not None:
-                texts += map(str, optional(env, "solve")())
+            if optional(env, "solve") is None:
+                continue
+            script = list(map(str, optional(env, "solve")()))
+            texts += script
+            # What is answered to the expert, but for the last word, which nobody reads.
+            texts += [str(env.step(action)[0]["text"]) for action in script[:-1]]
         env.close()
     return texts
 
 
 def _check(config: Config) -> None:
+    check_failures(config.failures)
     sizes = config.rollout
     at_least(
         ("rollout.prompts_per_step", sizes.prompts_per_step, 1),

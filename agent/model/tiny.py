@@ -8,6 +8,7 @@ layout of a published checkpoint: transformers loads it, and so does vLLM (which
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -29,8 +30,10 @@ SPECIAL_TOKENS = (
     "<|image_pad|>",
     "<|video_pad|>",
 )
-# Ordinary words to the tokenizer: a policy writes them and an environment may mention them.
+# Ordinary words to the tokenizer: a policy writes them and an environment may mention them. Other tags that the texts
+# hold become tokens too.
 TAG_TOKENS = ("<think>", "</think>", "<answer>", "</answer>")
+TAG = re.compile(r"</?[a-z]{2,16}>")
 CHAT_TEMPLATE = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n"
     "{% if message['content'] is string %}{{ message['content'] }}"
@@ -44,7 +47,7 @@ WORDS = r"[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s
 
 
 def make_tokenizer(texts: Iterable[str], vocabulary: int) -> PreTrainedTokenizerFast:
-    """A byte-level BPE over `texts`, with Qwen's special tokens and the tags of the think/answer protocol."""
+    """A byte-level BPE over `texts`, with Qwen's special tokens and the tags that the texts are written with."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
@@ -53,21 +56,21 @@ def make_tokenizer(texts: Iterable[str], vocabulary: int) -> PreTrainedTokenizer
         ]
     )
     tokenizer.decoder = decoders.ByteLevel()
+    texts = list(texts)
+    found = {tag for text in texts for tag in TAG.findall(text)}
+    tags = (*TAG_TOKENS, *sorted(found.difference(TAG_TOKENS)))
     plain = ["user\n assistant\n system\n"] * 2  # the template's own words, which no environment says
-    for text in texts:
-        for tag in TAG_TOKENS:
-            text = text.replace(tag, "\n")
-        plain.append(text)
+    plain += [TAG.sub("\n", text) for text in texts]
     tokenizer.train_from_iterator(
         plain,
         trainers.BpeTrainer(
-            vocab_size=vocabulary - len(SPECIAL_TOKENS) - len(TAG_TOKENS),
+            vocab_size=vocabulary - len(SPECIAL_TOKENS) - len(tags),
             initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
             show_progress=False,
         ),
     )
     tokenizer.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in SPECIAL_TOKENS])
-    tokenizer.add_tokens([AddedToken(token, special=False, normalized=False) for token in TAG_TOKENS])
+    tokenizer.add_tokens([AddedToken(token, special=False, normalized=False) for token in tags])
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         eos_token="<|im_end|>",

@@ -33,8 +33,8 @@ _GROUND = (120, 100, 80)
 _WAYS = {
     "files": "a Python program in <code>```python ... ```</code> that reads the picture from path_to_input_image.jpg "
     "and writes a better one to path_to_output_image.jpg, which is then the picture",
-    "variable": "Python lines in <code> </code>: the picture is the array `image` (OpenCV, `cv2`; NumPy, `np`), and "
-    "what `image` is afterwards is then the picture",
+    "short": "a Python program in <code> </code> that reads the picture from in.png and writes a better one to out.png, "
+    "which is then the picture (OpenCV is there)",
 }
 _PROTOCOL = (
     "The picture may be spoilt. You have {turns} turns. In each one write your thoughts in <think> </think> and then "
@@ -116,7 +116,7 @@ class Coding(Environment[CodingWorld]):
         combinations  "all", "seen" or "unseen"
         style         "document", or "tiny": three digits, 42 x 42 pixels, "What number?", answered as "4 0 7"; kinds
                       are then digits-0 to digits-9, by the first digit, and blur and crop do not occur
-        program       "files" as above, or "variable": the picture is the array `image` before and after
+        program       "files" as above, or "short": a program reads in.png and writes out.png
         context       "append" or "restart": info["context"] says the latter
         ask           "answer"; or a dense task for a cold start, in one turn and without tools: "read" (a clean
                       picture: its cells, row by row, with commas between) or "name" (the problems, with commas between)
@@ -128,10 +128,10 @@ class Coding(Environment[CodingWorld]):
 
     Two sizes
         document  the defaults                                                            336 x 336, 5 turns
-        tiny      style="tiny", program="variable", instructions="short"                  42 x 42, 5 turns
+        tiny      style="tiny", program="short", instructions="short"                  42 x 42, 5 turns
     """
 
-    primary_metric: ClassVar[str] = "accuracy"
+    primary_metric: ClassVar[str] = "f1"
 
     def __init__(
         self,

@@ -1,15 +1,16 @@
-"""Programs: how one is taken from a model's text, what is laid around it, and what the expert writes."""
+"""Programs: how one is taken from a model's text, what it reads and writes, and what the expert writes."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
 
-INPUT, OUTPUT = "path_to_input_image.jpg", "path_to_output_image.jpg"
-PROGRAMS = ("files", "variable")
-
-# Laid around a program that is given the picture as a variable, and stored without loss.
-_BEFORE, _AFTER = f"import cv2, numpy as np; image = cv2.imread('{INPUT}')", "cv2.imwrite('output.png', image)"
+# What a program reads and writes. It runs as it was written: nothing is laid around it.
+FILES: dict[str, tuple[str, str]] = {
+    "files": ("path_to_input_image.jpg", "path_to_output_image.jpg"),
+    "short": ("in.png", "out.png"),
+}
+PROGRAMS = tuple(FILES)
 _FENCED = re.compile(r"```(?:python|py)?[ \t]*\r?\n(.*?)(?:```|\Z)", re.DOTALL)
 
 
@@ -17,16 +18,6 @@ def take_program(text: str) -> str:
     """The program in what stands between <code> and </code>: its first fenced block, or else all of it."""
     fenced = _FENCED.search(text)
     return (fenced[1] if fenced else text).strip("\r\n")
-
-
-def output_of(program: str) -> str:
-    """The file that holds the picture afterwards."""
-    return OUTPUT if program == "files" else "output.png"
-
-
-def wrap(code: str, program: str) -> str:
-    """What is run: with "variable" the picture is in `image` before and taken from there afterwards."""
-    return code if program == "files" else f"{_BEFORE}\n{code}\n{_AFTER}"
 
 
 # In the order in which they are undone: the last one done first.
@@ -46,7 +37,7 @@ REMEDIES: dict[str, str] = {
 }
 
 
-# For a tiny picture in a variable, where noise is sparse.
+# For a tiny picture, where noise is sparse.
 SHORT: dict[str, str] = {
     "dark": "image = image * 10",
     "overexposure": "image = 255 - (255 - image) * 10",
@@ -61,13 +52,15 @@ def remedy(distortions: Sequence[str], box: Sequence[int] | None, reach: int, pr
 
     box: what to crop, (x1, y1, x2, y2) in thousandths. reach: how far a blur reached, in pixels.
     """
-    if program == "variable":
-        return "\n".join(code for name, code in SHORT.items() if name in distortions)
+    source, target = FILES[program]
+    if program == "short":
+        mending = [code for name, code in SHORT.items() if name in distortions]
+        return "\n".join(["import cv2", f"image = cv2.imread('{source}')", *mending, f"cv2.imwrite('{target}', image)"])
     numbers = dict(zip(("x1", "y1", "x2", "y2"), box or (), strict=False))
     # Sharpening brings out what rounding and noise left: only a clean picture bears much of it.
     clean = not {"dark", "overexposure", "noise"} & set(distortions)
     numbers |= {"side": 2 * reach + 1, "rounds": 20 if clean else 6}
-    lines = ["import cv2", "", f"image = cv2.imread('{INPUT}')"]
+    lines = ["import cv2", "", f"image = cv2.imread('{source}')"]
     lines += [code.format(**numbers) for name, code in REMEDIES.items() if name in distortions]
-    lines += [f"cv2.imwrite('{OUTPUT}', image, [cv2.IMWRITE_JPEG_QUALITY, 98])"]
+    lines += [f"cv2.imwrite('{target}', image, [cv2.IMWRITE_JPEG_QUALITY, 98])"]
     return "\n".join(lines)

@@ -15,7 +15,7 @@ from PIL import Image as PillowImage
 from ..core.errors import ArgumentError, ImageError
 from ..core.images import decode_image, encode_png
 from ..core.spaces import Image
-from .programs import INPUT, output_of, take_program, wrap
+from .programs import FILES, take_program
 
 MAX_SIDE = 8192  # pixels, of a picture that a program writes
 MAX_PIXELS = 1 << 24
@@ -74,9 +74,8 @@ class Workbench:
         Raises:
             sandbox.errors.InfrastructureError: the sandbox failed; nothing is known of the program.
         """
-        output = output_of(self.program)
-        code = wrap(take_program(text), self.program)
-        result = self._sandbox.exec(code, {INPUT: encode_png(picture)}, self.limits, outputs=[output])
+        source, output = FILES[self.program]
+        result = self._sandbox.exec(take_program(text), {source: encode_png(picture)}, self.limits, outputs=[output])
         if not result.ok:
             return Ran(None, _join(result.reason, _clip(result.stderr)), result.status)
         if output not in result.files:

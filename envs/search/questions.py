@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
+from sandbox.search import Passage
+
 from ..core.errors import ArgumentError
 from ..core.held_out import allowed
 from . import tiny
@@ -75,9 +77,19 @@ def possible_answers(world: World) -> dict[tuple[str, str], Counter[str]]:
     return found
 
 
+def needed(world: World, episode: SearchWorld) -> list[Passage]:
+    """The passages that lead to the answer, in order."""
+    hops = zip(episode.chain, episode.path, strict=True)
+    return [world.passage_about(entity, relation.name) for entity, relation in hops]
+
+
 def queries(world: World, episode: SearchWorld) -> list[str]:
-    """What the expert searches for, in order: the name that can be read or the look in words, then what was found."""
+    """What the expert searches for, in order: the name that can be read or the look in words, then what was found; in
+    the tiny world, where every fact has a passage of its own, also which fact."""
     shown = episode.stage.entity
+    if shown.kind == "sign":
+        hops = zip(episode.chain, episode.path, strict=True)
+        return [f"{world.entities[entity].name} {relation.name}" for entity, relation in hops]
     first = shown.name
     if not episode.stage.names and shown.look is not None:
         first = f"{_SYMBOLS[shown.kind]} {shown.look.words()}"

@@ -1,7 +1,8 @@
 """A world for models of a few hundred thousand parameters: a name is a colour and a shape, a passage a few words.
 
-Every entity is a coloured shape that fills a patch of the picture, so that to see it is to know its name. Answers show
-their kind: a year is four digits, a place two words. Names, places and queries take two tokens, years four.
+Every entity is a coloured shape that fills a patch of the picture, so that to see it is to know its name. Of each there
+are three passages, one a fact, so that a query must say colour, shape and what is asked for. Answers show their kind: a
+year is four digits, a place two words. Names and places take two tokens, queries three, years four.
 """
 
 from __future__ import annotations
@@ -39,14 +40,11 @@ def make_tiny_world(entities: int, world_seed: int) -> World:
         links = {"twin": f"sign-{(n + 1 + int(rng.integers(entities - 1))) % entities}"}
         split, state = splits[n]
         found[f"sign-{n}"] = Entity(f"sign-{n}", "sign", f"{colour} {shape}", facts, links, None, split, state)
-    passages = {
-        e.id: Passage(
-            e.id,
-            e.name,
-            f"year {e.facts['year']} place {e.facts['place']} twin {found[e.links['twin']].name}",
-        )
-        for e in found.values()
-    }
+    passages: dict[str, Passage] = {}
+    for e in found.values():
+        for relation, told in (*e.facts.items(), ("twin", found[e.links["twin"]].name)):
+            key = f"{e.id}-{relation}"
+            passages[key] = Passage(key, f"{e.name} {relation}", told)
     return World(name, found, passages)
 
 

@@ -45,11 +45,15 @@ class Entity:
 
 @dataclass(frozen=True)
 class World:
-    """All entities by id, and the passages about them, one each, with the entity's id."""
+    """All entities by id, and the passages about them: one each, with the entity's id, or one for each relation."""
 
     name: str
     entities: dict[str, Entity]
     passages: dict[str, Passage]
+
+    def passage_about(self, entity: str, relation: str) -> Passage:
+        """The passage that tells what this relation of the entity is."""
+        return self.passages.get(entity) or self.passages[f"{entity}-{relation}"]
 
     def of_kind(self, kind: str, split: str | None = None) -> list[Entity]:
         """The entities of a kind, those of one split only if it is given, in a fixed order."""

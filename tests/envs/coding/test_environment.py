@@ -19,7 +19,7 @@ from sandbox.errors import Lost
 
 pytest.importorskip("cv2")
 SMALL: dict[str, Any] = {"sandbox": "local", "size": (160, 160)}
-TINY: dict[str, Any] = {"sandbox": "local", "style": "tiny", "program": "variable", "instructions": "short"}
+TINY: dict[str, Any] = {"sandbox": "local", "style": "tiny", "program": "short", "instructions": "short"}
 COPY = (
     "<think>a</think><code>import cv2\n"
     "cv2.imwrite('path_to_output_image.jpg', cv2.imread('path_to_input_image.jpg'))</code>"
@@ -60,7 +60,7 @@ def test_what_the_program_writes_is_the_picture_from_then_on() -> None:
     env = Coding(**TINY, faults=["rotation180"], problems=(1, 1))
     observation, _ = env.reset(seed=0)
     before = observation["images"][0]
-    turn = "<think>a</think><code>image = image[::-1, ::-1]</code>"
+    turn = "<think>a</think><code>import cv2\ncv2.imwrite('out.png', cv2.imread('in.png')[::-1, ::-1])</code>"
     first = env.step(turn)[0]
     assert np.array_equal(first["images"][0], before[::-1, ::-1])
     # The next program begins where the last one ended.

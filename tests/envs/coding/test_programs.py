@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from envs.coding.contents import write
-from envs.coding.programs import INPUT, OUTPUT, remedy, take_program, wrap
+from envs.coding.programs import FILES, remedy, take_program
 from envs.render.distort import distort
 from envs.render.document import draw_document
 
@@ -36,7 +36,7 @@ def mended(problems: tuple[str, ...], size: int, seed: int) -> tuple[np.ndarray,
     clean = draw_document(write(kind, np.random.default_rng(seed)).document, size, size)
     spoilt = distort(clean, problems, reach, np.random.default_rng(seed))
     code = remedy(problems, None, reach, "files")
-    code = code.replace(f"cv2.imread('{INPUT}')", "given").partition("cv2.imwrite")[0]
+    code = code.replace(f"cv2.imread('{FILES['files'][0]}')", "given").partition("cv2.imwrite")[0]
     variables = {"given": spoilt[:, :, ::-1].copy()}
     exec(code, variables)
     return clean, spoilt, variables["image"][:, :, ::-1]
@@ -87,10 +87,11 @@ def test_two_problems_are_undone_together(problems: tuple[str, ...]) -> None:
     assert error(clean, after) < 25 and error(clean, after) < 0.5 * error(clean, spoilt)
 
 
-def test_a_program_around_a_variable_reads_and_writes_without_loss(tmp_path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+@pytest.mark.parametrize("problems", [("dark",), ("overexposure",), ("rotation90",), ("rotation180", "dark")])
+def test_a_short_program_runs_as_it_is_written_and_mends_without_loss(tmp_path, monkeypatch, problems) -> None:  # type: ignore[no-untyped-def]
     monkeypatch.chdir(tmp_path)
-    picture = np.random.default_rng(0).integers(0, 256, size=(6, 5, 3), dtype=np.uint8)
-    Image.fromarray(picture).save(tmp_path / INPUT, format="PNG")
-    exec(wrap("image = image[::-1]", "variable"), {})
-    assert np.array_equal(np.asarray(Image.open(tmp_path / "output.png")), picture[::-1])
-    assert wrap("x", "files") == "x" and OUTPUT.endswith(".jpg")
+    clean = np.random.default_rng(0).integers(0, 24, size=(6, 6, 3), dtype=np.uint8) * 10
+    clean = 255 - clean if "overexposure" in problems else clean
+    Image.fromarray(distort(clean, problems, 1, np.random.default_rng(0))).save("in.png")
+    exec(remedy(problems, None, 1, "short"), {})
+    assert np.array_equal(np.asarray(Image.open("out.png")), clean)

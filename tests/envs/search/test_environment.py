@@ -21,7 +21,7 @@ from envs.core.images import image_hash
 from envs.core.tasks import SPLITS
 from envs.render.shapes import COLOURS
 from envs.search import Search, world_passages
-from envs.search.questions import queries
+from envs.search.questions import needed, queries
 from envs.search.relations import PICTURES, RELATIONS
 from sandbox.search import Passage, build_index
 
@@ -54,21 +54,20 @@ def drawn() -> list[tuple[Search, Any]]:
 
 def test_every_search_of_the_expert_shows_the_passage_it_needs(drawn: list[tuple[Search, Any]]) -> None:
     for env, world in drawn:
-        needed = [env.world.passages[i] for i in world.chain]
-        for passage, hits in zip(needed, env._tool.search(queries(env.world, world), env.top_k), strict=True):
+        for passage, hits in zip(needed(env.world, world), env._tool.search(queries(env.world, world), env.top_k), strict=True):
             assert passage in [hit.passage for hit in hits]
 
 
 def test_the_answer_is_what_the_last_passage_tells(drawn: list[tuple[Search, Any]]) -> None:
     for env, world in drawn:
-        assert world.golds[0] in env.world.passages[world.chain[-1]].text
+        assert world.golds[0] in needed(env.world, world)[-1].text
         assert len(world.chain) == len(world.path)
 
 
 def test_each_passage_names_the_next_entity(drawn: list[tuple[Search, Any]]) -> None:
     for env, world in drawn:
-        for one, other in zip(world.chain, world.chain[1:], strict=False):
-            assert env.world.entities[other].name in env.world.passages[one].text
+        for passage, following in zip(needed(env.world, world), world.chain[1:], strict=False):
+            assert env.world.entities[following].name in passage.text
 
 
 def test_neither_question_nor_prompt_tells_the_answer_or_the_name(drawn: list[tuple[Search, Any]]) -> None:
@@ -78,11 +77,21 @@ def test_neither_question_nor_prompt_tells_the_answer_or_the_name(drawn: list[tu
         assert world.stage.entity.name not in text
 
 
-def test_a_tiny_search_for_a_name_shows_its_passage_first(drawn: list[tuple[Search, Any]]) -> None:
+def test_a_tiny_search_for_a_fact_of_a_name_shows_its_passage_first(drawn: list[tuple[Search, Any]]) -> None:
     for env, world in drawn:
         if env.style == "tiny":
-            for passage, hits in zip(world.chain, env._tool.search(queries(env.world, world), 1), strict=True):
-                assert hits[0].passage.id == passage
+            found = env._tool.search(queries(env.world, world), 1)
+            assert [hits[0].passage for hits in found] == needed(env.world, world)
+
+
+def test_the_tiny_world_is_found_by_colour_shape_and_fact_together() -> None:
+    env = Search(**TINY | {"entities": 70})
+    assert len(env.world.passages) == 210
+    env.reset(seed=0)
+    colour, shape, fact = queries(env.world, env.task.world)[-1].split()
+    for part in (f"{colour} {fact}", f"{shape} {fact}", f"{colour} {shape}"):
+        titles = {hit.passage.title for hit in env._tool.search([part], 20)[0]}
+        assert len(titles) > 1, "part of a query leaves several passages"
 
 
 @SETTINGS

@@ -130,7 +130,10 @@ def test_a_tiny_passage_is_a_few_words_and_its_answers_show_their_kind() -> None
     for entity in world.entities.values():
         year, place = entity.facts["year"], entity.facts["place"]
         twin = world.entities[entity.links["twin"]]
-        assert world.passages[entity.id].text == f"year {year} place {place} twin {twin.name}"
+        told = {"year": year, "place": place, "twin": twin.name}
+        passages = {relation: world.passage_about(entity.id, relation) for relation in told}
+        assert {r: p.text for r, p in passages.items()} == told
+        assert {p.title for p in passages.values()} == {f"{entity.name} {relation}" for relation in told}
         assert year.isdigit() and len(year) == 4 and len(place.split()) == len(entity.name.split()) == 2
         assert twin.id != entity.id
     assert Counter(e.split for e in world.entities.values()) == {"train": 32, "validation": 4, "test": 4}
