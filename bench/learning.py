@@ -20,7 +20,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 HERE = Path(__file__).parent / "learning"
-TASKS = ("counting", "geometry", "grounding")
+TASKS = ("counting", "geometry", "grounding", "search", "coding")
 WEAK = '[{"demonstrator": "miscount"}, {"kwargs": {"ask": "describe"}, "weight": 0.5}]'
 
 
@@ -36,6 +36,11 @@ def value(report: dict, name: str, decoding: str) -> dict:
     return next(row for row in report["rows"] if (row["name"], row["decoding"]) == (name, decoding))
 
 
+def difference(report: dict, decoding: str) -> dict:
+    """What reinforcement learning added, on the same tasks."""
+    return next(d for d in report["paired_differences"] if d["decoding"] == decoding)
+
+
 def machine() -> str:
     model = next(
         (line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line),
@@ -49,10 +54,22 @@ def line(label: str, report: dict) -> str:
     for name, decoding in (("before", "greedy"), ("after", "greedy"), ("before", "sampled"), ("after", "sampled")):
         row = value(report, name, decoding)
         cells.append(f"{100 * row['value']:.1f} ({100 * row['low']:.1f} to {100 * row['high']:.1f})")
-    paired = next(d for d in report["paired_differences"] if d["decoding"] == "greedy")
+    paired = difference(report, "greedy")
     cells.append(f"{100 * paired['value']:+.1f} ({100 * paired['low']:+.1f} to {100 * paired['high']:+.1f})")
     cells.append(f"{report['seconds']:.0f}")
     return "| " + " | ".join(cells) + " |"
+
+
+def more(label: str, report: dict) -> list[str]:
+    """What the recipe measures beside, before and after, and the score under its variants."""
+    primary = value(report, "after", "greedy")["metric"]
+    rows = [r for r in report["rows"] if r["decoding"] == "greedy"]
+    found = [r for r in rows if r["metric"] != primary or r["name"].startswith("after, ")]
+    return [
+        f"| {label} | {r['name']} | {r['metric']} | {100 * r['value']:.1f} ({100 * r['low']:.1f} to "
+        f"{100 * r['high']:.1f}) |"
+        for r in found
+    ]
 
 
 def main() -> None:
@@ -86,9 +103,7 @@ def main() -> None:
     commit = asked.stdout.strip()
     after = [value(reports[f"seed {s}"], "after", "greedy")["value"] for s in options.seeds]
     metric, episodes = (value(first, "after", "greedy")[key] for key in ("metric", "episodes"))
-    gains = [
-        next(d for d in reports[f"seed {s}"]["paired_differences"] if d["decoding"] == "greedy") for s in options.seeds
-    ]
+    gains = [difference(reports[f"seed {s}"], "greedy") for s in options.seeds]
     floor = ", ".join(
         f"{name} {100 * value(first, name, 'none')['value']:.1f}" for name in ("constant", "random", "blind")
     )
@@ -106,7 +121,18 @@ def main() -> None:
         "| run | before, greedy | after, greedy | before, sampled | after, sampled | gain, greedy | seconds |",
         "|---|---|---|---|---|---|---|",
     ]
-    text = "\n".join([*head, *(line(label, report) for label, report in reports.items())]) + "\n"
+    lines = [*head, *(line(label, report) for label, report in reports.items())]
+    beside = [row for label, report in reports.items() for row in more(label, report)]
+    if beside:
+        lines += [
+            "",
+            "Measured beside, greedily:",
+            "",
+            "| run | policy | measure | mean |",
+            "|---|---|---|---|",
+            *beside,
+        ]
+    text = "\n".join(lines) + "\n"
     HERE.mkdir(exist_ok=True)
     (HERE / f"{task}.md").write_text(text)
     shutil.copyfile(runs / f"seed_{options.seeds[0]}" / "learning_curve.png", HERE / f"{task}.png")

@@ -33,8 +33,8 @@ _GROUND = (120, 100, 80)
 _WAYS = {
     "files": "a Python program in <code>```python ... ```</code> that reads the picture from path_to_input_image.jpg "
     "and writes a better one to path_to_output_image.jpg, which is then the picture",
-    "short": "a Python program in <code> </code> that reads the picture from in.png and writes a better one to out.png, "
-    "which is then the picture (OpenCV is there)",
+    "short": "a Python program in <code> </code> that reads the picture from in.png and writes a better one to "
+    "out.png, which is then the picture (OpenCV is there)",
 }
 _PROTOCOL = (
     "The picture may be spoilt. You have {turns} turns. In each one write your thoughts in <think> </think> and then "
@@ -105,7 +105,8 @@ class Coding(Environment[CodingWorld]):
         what is new, "restart" rebuilds the prompt as published.
 
     Keyword arguments (all plain data, so that a recipe can hold them)
-        sandbox       where programs run: "docker", "local", "unix:DIR", "http://..."; opened at construction
+        sandbox       where programs run: "docker", "local", "unix:DIR", "http://..."; opened at construction. "none":
+                      the same episodes, but no program is run
         tools         False: no programs, no problems, one turn, the picture as it is
         size          (width, height) of a document and of what is shown at most, in pixels
         kinds         documents: names, or n for the first n. receipt, label, hours, menu, nutrition, ticket, timetable
@@ -312,24 +313,32 @@ class Coding(Environment[CodingWorld]):
         problems = world.plan.problems
         if not self.tools:
             return [answer]
-        quoted = ", ".join(f"'{p}'" for p in problems or ("none",))
-        named = say(
-            "look", "problem", f"{{{quoted}}}" if self.instructions == "full" else " ".join(problems or ("none",))
-        )
-        if not problems:
-            return [named, answer]
-        code = remedy(problems, self.box(world), self._reach, self.program)
-        code = f"```python\n{code}\n```" if self.program == "files" else code
-        return [named, say("mend", "code", code), answer]
+        named = self._naming(problems or ("none",))
+        return [named, self._mending(problems), answer] if problems else [named, answer]
+
+    def _naming(self, problems: Sequence[str]) -> str:
+        quoted = ", ".join(f"'{problem}'" for problem in problems)
+        return say("look", "problem", f"{{{quoted}}}" if self.instructions == "full" else " ".join(problems))
+
+    def _mending(self, problems: Sequence[str]) -> str:
+        code = remedy(problems, self.box(self.task.world), self._reach, self.program)
+        return say("mend", "code", f"```python\n{code}\n```" if self.program == "files" else code)
 
     def baseline(self, name: str, rng: np.random.Generator) -> str:
         """The action of somebody who never looks at the picture.
 
         constant: always the same answer; random: the answer to some question about some document; blind: the answer
-        that another document of the kind gives to the same question.
+        that another document of the kind gives to the same question. With programs also hasty: the expert, but two
+        times in three whatever is wrong is taken for noise, and the answer to what was mended in vain is a random one.
         """
-        arguments.one_of("baseline", name, ("constant", "random", "blind"))
+        hasty = ("hasty",) if self.tools and "noise" in self.faults else ()
+        arguments.one_of("baseline", name, ("constant", "random", "blind", *hasty))
         world, author = self.task.world, Author(rng)
+        if name == "hasty":
+            action = self._hasty(rng)
+            if action is not None:
+                return action
+            name = "random"
         if self.ask == "name":
             guess = author.one(self.faults) if name == "random" else self.faults[0]
             return say("guess", "answer", guess)
@@ -346,6 +355,16 @@ class Coding(Environment[CodingWorld]):
                 answer = found[world.question]
                 break
         return say("guess", "answer", answer)
+
+    def _hasty(self, rng: np.random.Generator) -> str | None:
+        """The next action, or None for an answer that is a guess."""
+        named = self._progress.named
+        if named is None:
+            return self.solve()[0] if not int(rng.integers(3)) else self._naming(("noise",))
+        truth = frozenset(self.task.world.plan.problems)
+        if not self._progress.programs and named != {"none"}:
+            return self._mending([problem for problem in PROBLEMS if problem in named])
+        return self.solve()[-1] if named == (truth or {"none"}) else None
 
     # Scoring.
 

@@ -25,8 +25,8 @@ from .information import information, snippet
 from .questions import SearchWorld, all_forms, needed, possible_answers, queries, value
 from .relations import PICTURES, Path
 from .score import Progress, searching_reward
-from .stage import described, draw, draw_tiny, set_stage, set_tiny_stage
-from .tool import ask, open_tool, open_world
+from .stage import described, draw, draw_tiny, set_stage, set_tiny_crowd, set_tiny_stage
+from .tool import NoSearch, ask, open_tool, open_world
 from .world import FEWEST_ENTITIES, World, make_world
 
 MOST_ENTITIES = 10_000
@@ -54,14 +54,15 @@ class Search(Environment[SearchWorld]):
         Paid with the answer: accuracy + format_weight x (format - accuracy), less tool_weight x accuracy where nothing
         was searched. accuracy: exact match or, with score="f1", token F1, after core/text_match.py. format: the share
         of turns in the form above. So no search pays without a right answer. info["metrics"] has accuracy (always exact
-        match), f1, format, and retrieved: the share of the needed passages that were shown.
+        match), f1, format, searched (0 or 1), and retrieved: the share of the needed passages that were shown.
     Episode end
         terminated by an answer, right or wrong; truncated, with nothing paid, when the turns run out.
     Tasks
         Procedural: a world of invented entities (towns, people, rivers, companies, museums, teams, ships) with facts, a
         passage each, and looks; a function of `entities` and `world_seed`. Episodes without limit by seed and
         numbered by `options={"task": i}`: train 1,000,000, validation and test 2,048 each. Every entity is shown and
-        asked about in one split only (8 in 10 train, 1 validation, 1 test, of each kind).
+        asked about in one split only (8 in 10 train, 1 validation, 1 test, of each kind); in the tiny style this holds
+        for every pair of entity and question.
     Held out
         Entities, by split. Pairs of picture and last relation: combinations="seen" leaves out a fixed fifth of them,
         "unseen" asks about no others (in the tiny style: pairs of colour and question). Difficulty (tag "difficulty"):
@@ -88,7 +89,8 @@ class Search(Environment[SearchWorld]):
         entities      how many there are, 96 to 10,000; tiny: 20 to 70
         world_seed    which world
         search        "world": an index over this world's passages, in memory; "index:DIR" or "http://HOST:PORT": a
-                      larger one, which must hold them too (`world_passages` gives them)
+                      larger one, which must hold them too (`world_passages` gives them); "none": the same episodes, but
+                      nothing is ever found
         top_k         passages shown for a search, 1 to 20
         snippet       characters shown of each, 40 to 2,000. Episodes whose answer it would cut off are not drawn
         size          (width, height) in pixels, 160 to 1,024
@@ -97,7 +99,8 @@ class Search(Environment[SearchWorld]):
         tools         False: no search. One turn, whose whole text is the answer; the reward is accuracy
         ask           "answer", or "describe", a dense task for a cold start: what there is to see, separated by commas,
                       in one turn. Names that can be read (chart: from the longest bar; map: the marked one first); of
-                      emblems number, colour, charge, division and two field colours; in the tiny style every cell
+                      emblems number, colour, charge, division and two field colours; in the tiny style every cell of
+                      a raster with several entities
         combinations  "all", "seen" or "unseen"; see Held out
         instructions  "full", or "short": the question alone
         format_weight, tool_weight  0 to 0.5 each
@@ -174,9 +177,12 @@ class Search(Environment[SearchWorld]):
         self._forms = all_forms(self.style, self.pictures, self.hops, self.combinations)
         self.world: World = (tiny.make_tiny_world if tiny_style else make_world)(self.entities, self.world_seed)
         self.search = search
-        self._tool = open_world(self.world) if search == "world" else self._foreign(search)
+        # What holds the passages, and what a policy is given: with "none" episodes are the same, and nothing is found.
+        self._index = open_world(self.world) if search in ("world", "none") else self._foreign(search)
+        self._tool = NoSearch() if search == "none" else self._index
         self._values = possible_answers(self.world)
         self._progress = Progress()
+        self._hits: tuple[Passage, ...] = ()  # by the last search
         images = Images(max_images=1, max_side=max(self.size), max_pixels=self.size[0] * self.size[1])
         super().__init__(
             images=images,
@@ -188,7 +194,7 @@ class Search(Environment[SearchWorld]):
 
     def _foreign(self, name: str) -> Any:
         if not isinstance(name, str):
-            raise ArgumentError(f'search must be "world", "index:DIR" or "http://HOST:PORT"; got {name!r}')
+            raise ArgumentError(f'search must be "world", "none", "index:DIR" or "http://HOST:PORT"; got {name!r}')
         tool = open_tool(name)
         probe = next(iter(self.world.passages.values()))
         if all(hit.passage.text != probe.text for hit in ask(tool, f"{probe.title} {probe.text}", 20)):
@@ -207,13 +213,15 @@ class Search(Environment[SearchWorld]):
 
     def build(self, plan: Any, rng: np.random.Generator) -> SearchWorld | None:
         picture, kind, path = plan
-        shown = _pick(rng, self.world.of_kind(kind, self.split))
+        shown = _pick(rng, self.world.askable(kind, tiny.question(path), self.split))
         if self.style == "tiny":
             colour = list(COLOURS).index(shown.name.split()[0])
             question_number = [p for paths in tiny.PATHS.values() for p in paths].index(path)
             if not allowed(self.combinations, colour, question_number):
                 return None
             stage, question = set_tiny_stage(shown, self.cells, rng), tiny.question(path)
+            if self.ask == "describe":
+                stage = set_tiny_crowd(shown, self.world, self.cells, rng)
         else:
             stage = set_stage(picture, shown, self.world, self.size, rng)
             question = relations.question(relations.SHOWN[picture][kind].format(bar=stage.bar), path)
@@ -227,14 +235,14 @@ class Search(Environment[SearchWorld]):
         return SearchWorld(stage, path, tuple(chain), question, golds)
 
     def state(self, world: SearchWorld) -> bytes:
-        return world.stage.entity.state
+        return self.world.state(world.stage.entity, world.question)
 
     def admit(self, world: SearchWorld) -> bool:
         # With the words that describe the picture, the passage must be among those shown, and in what is shown of it
         # the answer, or the name to search for next.
         shown = [*(self.world.entities[i].name for i in world.chain[1:]), world.golds[0]]
         for passage, query, told in zip(needed(self.world, world), queries(self.world, world), shown, strict=True):
-            found = [h.passage.text for h in ask(self._tool, query, self.top_k) if h.passage.title == passage.title]
+            found = [h.passage.text for h in ask(self._index, query, self.top_k) if h.passage.title == passage.title]
             if passage.text not in found or told not in snippet(passage.text, self.snippet):
                 return False
         return True
@@ -242,7 +250,7 @@ class Search(Environment[SearchWorld]):
     # What is shown, and the gold answer.
 
     def observe(self, world: SearchWorld) -> Prompt:
-        self._progress = Progress()  # called once an episode, at its beginning
+        self._progress, self._hits = Progress(), ()  # called once an episode, at its beginning
         text = world.question
         if self.ask == "describe":
             text = "Describe." if self.instructions == "short" else "List what there is to see, separated by commas."
@@ -259,8 +267,8 @@ class Search(Environment[SearchWorld]):
     def _described(self, world: SearchWorld) -> tuple[str, ...]:
         if self.style == "full":
             return described(world.stage)
-        name = world.stage.entity.name
-        return tuple(name if cell in world.stage.drawn else "none" for cell in range(self.cells**2))
+        drawn = dict(world.stage.drawn)
+        return tuple(drawn.get(cell, "none") for cell in range(self.cells**2))
 
     def solve(self) -> list[str]:
         """The actions that score the maximum from here: the searches whose passages were not shown yet, the answer."""
@@ -284,10 +292,14 @@ class Search(Environment[SearchWorld]):
         """The action of somebody who neither looks nor searches.
 
         constant: the answer that most questions have; random: uniform over what could be asked for; blind: the answer
-        that is right most often for this question.
+        that is right most often for this question. In the tiny style with searches also hasty: the expert, but two
+        times in three the query lacks the shape, and what it finds is taken for the answer.
         """
-        arguments.one_of("baseline", name, ("constant", "random", "blind"))
+        hasty = ("hasty",) if self.style == "tiny" and self.searches else ()
+        arguments.one_of("baseline", name, ("constant", "random", "blind", *hasty))
         world = self.task.world
+        if name == "hasty":
+            return self._hasty(rng)
         if self.ask == "describe":
             words = [*COLOURS, "one", "two", "none"]
             guess = ", ".join(_pick(rng, words) if name == "random" else "none" for _ in self._described(world))
@@ -298,6 +310,16 @@ class Search(Environment[SearchWorld]):
                 values = Counter(answer for counted in self._values.values() for answer in counted.elements())
             guess = _pick(rng, list(values)) if name == "random" else values.most_common(1)[0][0]
         return guess if not self.tools else say("guess", "answer", guess)
+
+    def _hasty(self, rng: np.random.Generator) -> str:
+        if self._hits and self._hits[0] not in needed(self.world, self.task.world):
+            return say("found", "answer", self._hits[0].text)
+        action = self.solve()[0]
+        verb, said = parse(action, ("search", "answer")).verb, parse(action, ("search", "answer")).content
+        if verb == "search" and int(rng.integers(3)):
+            colour, _, fact = said.split()
+            return say(colour, "search", f"{colour} {fact}")
+        return action
 
     # Scoring.
 
@@ -311,6 +333,7 @@ class Search(Environment[SearchWorld]):
         if isinstance(action, Malformed):
             return self._continue(world, action.message if self.max_turns > 1 else "")
         hits = ask(self._tool, action.content, self.top_k)
+        self._hits = tuple(hit.passage for hit in hits)
         texts = {(h.passage.title, h.passage.text) for h in hits}
         found = {p.id for p in needed(self.world, world) if (p.title, p.text) in texts}
         self._progress = replace(
@@ -337,7 +360,9 @@ class Search(Environment[SearchWorld]):
 
     def _metrics(self, world: SearchWorld, exact: float, overlap: float) -> dict[str, float]:
         found = len(self._progress.found) / len({passage.id for passage in needed(self.world, world)})
-        return {"accuracy": exact, "f1": overlap, "format": self._progress.format, "retrieved": found}
+        searched = float(self._progress.searches > 0)
+        told = {"accuracy": exact, "f1": overlap, "format": self._progress.format}
+        return told | {"searched": searched, "retrieved": found}
 
     def tags(self, world: SearchWorld) -> dict[str, str | int]:
         stage, hops = world.stage, len(world.path)

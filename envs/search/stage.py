@@ -61,7 +61,15 @@ def set_stage(picture: str, entity: Entity, world: World, size: tuple[int, int],
 def set_tiny_stage(entity: Entity, cells: int, rng: np.random.Generator) -> Stage:
     """The entity's symbol in one to four cells of the raster."""
     copies = 1 + int(rng.integers(min(4, cells * cells)))
-    return Stage("emblem", entity, drawn=tuple(sorted(rng.permutation(cells * cells)[:copies].tolist())))
+    places = sorted(rng.permutation(cells * cells)[:copies].tolist())
+    return Stage("emblem", entity, drawn=tuple((cell, entity.name) for cell in places))
+
+
+def set_tiny_crowd(entity: Entity, world: World, cells: int, rng: np.random.Generator) -> Stage:
+    """Entities all over the raster, for who learns to see: two cells in three are taken."""
+    every = world.of_kind(entity.kind)
+    taken = sorted(rng.permutation(cells * cells)[: max(2 * cells * cells // 3, 1)].tolist())
+    return Stage("emblem", entity, drawn=tuple((cell, every[int(rng.integers(len(every)))].name) for cell in taken))
 
 
 def _others(entity: Entity, world: World, count: int, rng: np.random.Generator) -> list[str]:
@@ -148,8 +156,8 @@ def draw(stage: Stage, size: tuple[int, int]) -> Image:
 
 def draw_tiny(stage: Stage, cells: int, cell_px: int) -> Image:
     """uint8 (cells * cell_px, cells * cell_px, 3): the raster."""
-    colour, _, shape = stage.entity.name.partition(" ")
-    return draw_symbols(cells, cell_px, dict.fromkeys(stage.drawn, (colour, shape)))
+    symbols = {cell: (name.partition(" ")[0], name.partition(" ")[2]) for cell, name in stage.drawn}
+    return draw_symbols(cells, cell_px, symbols)
 
 
 def described(stage: Stage) -> tuple[str, ...]:

@@ -29,6 +29,13 @@ def open_tool(name: str) -> SearchBackend:
     return _opened(lambda: open_search(name))
 
 
+class NoSearch:
+    """A search that finds nothing: what is a policy worth whose tool was taken away?"""
+
+    def search(self, queries: Sequence[str], top_k: int) -> list[list[Hit]]:
+        return [[] for _ in queries]
+
+
 def open_world(world: World) -> SearchBackend:
     """An index in memory over the passages of a procedural world; one for a process and a world.
 

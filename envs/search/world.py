@@ -45,15 +45,29 @@ class Entity:
 
 @dataclass(frozen=True)
 class World:
-    """All entities by id, and the passages about them: one each, with the entity's id, or one for each relation."""
+    """All entities by id, and the passages about them: one each, with the entity's id, or one for each relation.
+
+    asked: where splits go by question, for each entity and question the split, and the bytes whose hash names it.
+    """
 
     name: str
     entities: dict[str, Entity]
     passages: dict[str, Passage]
+    asked: dict[tuple[str, str], tuple[str, bytes]] = field(default_factory=dict)
 
     def passage_about(self, entity: str, relation: str) -> Passage:
         """The passage that tells what this relation of the entity is."""
         return self.passages.get(entity) or self.passages[f"{entity}-{relation}"]
+
+    def state(self, entity: Entity, question: str) -> bytes:
+        """The bytes whose hash names the split in which this is asked about the entity."""
+        return self.asked[entity.id, question][1] if self.asked else entity.state
+
+    def askable(self, kind: str, question: str, split: str) -> list[Entity]:
+        """The entities of a kind about which this is asked in a split, in a fixed order."""
+        if not self.asked:
+            return self.of_kind(kind, split)
+        return [e for e in self.of_kind(kind) if self.asked[e.id, question][0] == split]
 
     def of_kind(self, kind: str, split: str | None = None) -> list[Entity]:
         """The entities of a kind, those of one split only if it is given, in a fixed order."""

@@ -67,6 +67,36 @@ def test_what_the_program_writes_is_the_picture_from_then_on() -> None:
     assert np.array_equal(env.step(turn)[0]["images"][0], before)
 
 
+def test_without_a_sandbox_the_episodes_are_the_same_and_no_program_is_run() -> None:
+    usual, taken = Coding(**TINY), Coding(**TINY | {"sandbox": "none"})
+    one, other = usual.reset(seed=3)[0], taken.reset(seed=3)[0]
+    assert one["text"] == other["text"] and np.array_equal(one["images"][0], other["images"][0])
+    program = next(action for action in usual.solve() if "<code>" in action)
+    observation, _, terminated, _, info = taken.step(program)
+    assert observation == {"text": "Programs are not run here.", "images": ()} and not terminated
+    assert info["metrics"]["tool"] == 0.0
+
+
+def test_a_hasty_annotator_takes_two_times_in_three_everything_for_noise() -> None:
+    env, rng, hasty = Coding(**TINY, problems=(1, 1)), np.random.default_rng(0), 0
+    scores = {True: [], False: []}
+    for seed in range(60):
+        env.reset(seed=seed)
+        truth = env.task.world.plan.problems[0]
+        said = env.baseline("hasty", rng)
+        right = said == env.solve()[0]
+        if not right:
+            assert said == "<think>look</think><problem>noise</problem>"
+        hasty += not right or truth == "noise"
+        env.step(said)
+        program = env.baseline("hasty", rng)
+        assert ("medianBlur" in program) == (not right or truth == "noise")
+        env.step(program)
+        scores[right].append(env.step(env.baseline("hasty", rng))[4]["metrics"]["accuracy"])
+    assert np.mean(scores[True]) == 1.0 and np.mean(scores[False]) < 0.1
+    assert abs(hasty / 60 - (2 / 3 + 1 / 15)) < 0.15
+
+
 def test_a_program_that_fails_is_told_why_and_the_picture_stays() -> None:
     env = Coding(**TINY)
     env.reset(seed=0)

@@ -54,7 +54,9 @@ def drawn() -> list[tuple[Search, Any]]:
 
 def test_every_search_of_the_expert_shows_the_passage_it_needs(drawn: list[tuple[Search, Any]]) -> None:
     for env, world in drawn:
-        for passage, hits in zip(needed(env.world, world), env._tool.search(queries(env.world, world), env.top_k), strict=True):
+        for passage, hits in zip(
+            needed(env.world, world), env._tool.search(queries(env.world, world), env.top_k), strict=True
+        ):
             assert passage in [hit.passage for hit in hits]
 
 
@@ -102,7 +104,8 @@ def test_the_gold_actions_score_the_maximum(kwargs: dict[str, Any], ask: str) ->
         env.reset(seed=seed)
         total, terminated, truncated, info, _ = play(env, env.solve())
         assert (total, terminated, truncated) == (1.0, True, False)
-        assert info["metrics"] | {"retrieved": 1.0} == {"accuracy": 1.0, "f1": 1.0, "format": 1.0, "retrieved": 1.0}
+        searched = {"searched": float(ask == "answer"), "retrieved": float(ask == "answer")}
+        assert info["metrics"] == {"accuracy": 1.0, "f1": 1.0, "format": 1.0} | searched
         if ask == "answer":
             assert info["metrics"]["retrieved"] == 1.0
             assert info["turn"] == info["tags"]["hops"] + 1
@@ -115,6 +118,57 @@ def test_what_remains_to_be_done_shrinks_with_what_was_shown() -> None:
     while left:
         assert env.solve() == left
         env.step(left.pop(0))
+
+
+def test_without_a_search_the_episodes_are_the_same_and_nothing_is_found() -> None:
+    usual, taken = Search(**TINY), Search(**TINY, search="none")
+    for seed in range(5):
+        assert usual.reset(seed=seed)[0]["text"] == taken.reset(seed=seed)[0]["text"]
+        assert usual.task.key == taken.task.key
+        first = taken.solve()[0]
+        observation, _, terminated, _, info = taken.step(first)
+        assert observation["text"] == "<information> Nothing was found. </information>" and not terminated
+        assert (info["metrics"]["searched"], info["metrics"]["retrieved"]) == (1.0, 0.0)
+
+
+def test_a_hasty_annotator_searches_two_times_in_three_for_the_colour_alone() -> None:
+    env, rng, hasty, right = Search(**TINY | {"hops": (1, 1)}, top_k=1), np.random.default_rng(0), 0, 0
+    for seed in range(200):
+        env.reset(seed=seed)
+        expert = env.solve()[0]
+        said = env.baseline("hasty", rng)
+        if said != expert:
+            hasty += 1
+            colour, _, fact = queries(env.world, env.task.world)[0].split()
+            assert said == f"<think>{colour}</think><search>{colour} {fact}</search>"
+        first = env.step(said)[0]["text"].split(": ")[1].split(" </information>")[0]
+        answer = env.baseline("hasty", rng)
+        assert answer == f"<think>found</think><answer>{first}</answer>", "what is found is taken for the answer"
+        right += env.step(answer)[1] == 1.0
+    assert abs(hasty / 200 - 2 / 3) < 0.12
+    assert 200 - hasty <= right < 200 - hasty + 60
+
+
+def test_a_hasty_annotator_is_of_the_tiny_style_with_searches() -> None:
+    for kwargs in (SMALL, TINY | {"tools": False, "max_turns": 1}, TINY | {"ask": "describe", "max_turns": 1}):
+        env = Search(**kwargs)
+        env.reset(seed=0)
+        with pytest.raises(ArgumentError, match="'constant', 'random', 'blind'"):
+            env.baseline("hasty", np.random.default_rng(0))
+
+
+def test_a_description_of_the_tiny_world_names_every_cell_of_a_crowd() -> None:
+    env = Search(**TINY | {"ask": "describe", "max_turns": 1})
+    names = set()
+    for seed in range(10):
+        picture = env.reset(seed=seed)[0]["images"][0]
+        cells = env.solve()[0].split("<answer>")[1].removesuffix("</answer>").split(", ")
+        assert len(cells) == 9 and cells.count("none") == 3
+        for k, name in enumerate(cells):
+            cell = picture[k // 3 * 14 : k // 3 * 14 + 14, k % 3 * 14 : k % 3 * 14 + 14]
+            assert bool((cell == 255).all()) == (name == "none")
+        names |= set(cells)
+    assert len(names) > 20
 
 
 # The protocol.
@@ -400,7 +454,7 @@ def test_the_contract_holds() -> None:
         ({"world_seed": -1}, "world_seed"),
         ({"search": "web"}, "must be one of index:DIR"),
         ({"search": "index:/nowhere"}, "there is no folder"),
-        ({"search": 3}, 'search must be "world", "index:DIR" or "http'),
+        ({"search": 3}, 'search must be "world", "none", "index:DIR" or "http'),
         ({"top_k": 21}, "top_k"),
         ({"snippet": 10}, "snippet"),
         ({"size": (100, 224)}, "size"),
