@@ -13,14 +13,19 @@ STAMP := $(VENV)/.set-up
 TORCH := $(shell grep '^torch==' constraints.txt)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test verify-learning verify-algorithms verify-mutation verify-environments verify-sandboxes verify-chaos verify-search lint format clean
+.PHONY: help setup demo test verify-learning verify-tasks verify-last-turn verify-overlap verify-exactness verify-faults verify-algorithms verify-mutation verify-environments verify-sandboxes verify-chaos verify-search lint format clean
 
 help:
 	@echo 'make setup    install everything into $(VENV); quick when nothing changed'
 	@echo 'make demo     a whole run: environments, training, evaluation, a page to look at; ARGS="..." is passed on'
-	@echo '              TASK=counting, geometry or grounding'
+	@echo '              TASK=counting, geometry, grounding, search or coding'
 	@echo 'make test     lint, then every test; PYTEST_ARGS="-m '"'not slow'"'" leaves out the slow ones'
 	@echo 'make verify-learning    the demo of TASK over three seeds with its controls, into bench/learning/; about 40 minutes'
+	@echo 'make verify-tasks    that for all five tasks, and their table in the README; about three hours'
+	@echo 'make verify-last-turn    search and coding, trained on the last turn alone, into bench/last_turn.md; about an hour'
+	@echo 'make verify-overlap    tools and generation side by side, into bench/overlap.md; a few minutes'
+	@echo 'make verify-exactness    1,000 random episodes, and planted faults, into bench/exactness.md; about ten minutes'
+	@echo 'make verify-faults    runs in which a fifth of the tool calls fail, into bench/faults.md; about ten minutes'
 	@echo 'make verify-algorithms    six algorithms over three seeds, into bench/algorithms.md; about 40 minutes'
 	@echo 'make verify-mutation    mutants of agent/objective, into bench/mutation.md; about an hour'
 	@echo 'make verify-environments    speed, and 10,000 fuzzed texts each, into bench/environments.md; about half an hour'
@@ -57,7 +62,7 @@ $(STAMP): $(BIN)/python pyproject.toml constraints.txt
 	if [ -n '$(TORCH_INDEX)' ]; then \
 		$(BIN)/python -m pip install --no-deps --index-url '$(TORCH_INDEX)' '$(TORCH)'; \
 	fi; \
-	$(BIN)/python -m pip install -c constraints.txt -e '.[dev,geometry,search,sandbox]'; \
+	$(BIN)/python -m pip install -c constraints.txt -e '.[dev,geometry,search,sandbox,openenv]'; \
 	touch $(STAMP); \
 	echo "set-up took $$((`date +%s` - start)) s"
 
@@ -69,6 +74,24 @@ test: lint
 
 verify-learning: $(STAMP)
 	$(BIN)/python bench/learning.py --task $(TASK) $(ARGS)
+
+verify-tasks: $(STAMP)
+	set -e; for task in counting geometry grounding search coding; do \
+		$(BIN)/python bench/learning.py --task $$task $(ARGS); \
+	done
+	$(BIN)/python bench/tasks.py
+
+verify-last-turn: $(STAMP)
+	$(BIN)/python bench/last_turn.py $(ARGS)
+
+verify-overlap: $(STAMP)
+	$(BIN)/python bench/overlap.py $(ARGS)
+
+verify-exactness: $(STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/python bench/exactness.py $(ARGS)
+
+verify-faults: $(STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/python bench/faults.py $(ARGS)
 
 verify-algorithms: $(STAMP)
 	$(BIN)/python bench/credit.py

@@ -106,7 +106,12 @@ CATALOGUE: dict[str, Entry] = {
     "RLLaVA/Geometry-v0": Entry("envs.geometry:Geometry", "Find x. Twenty-odd kinds of problems over drawn diagrams."),
 }
 
-for _id, _entry in CATALOGUE.items():
+# Environments of other people behind this package's contract. Not in the catalogue: without a server nothing is there.
+ADAPTERS: dict[str, Entry] = {
+    "RLLaVA/OpenEnv-v0": Entry("envs.openenv:OpenEnv", "Whatever an OpenEnv server offers."),
+}
+
+for _id, _entry in {**CATALOGUE, **ADAPTERS}.items():
     # Importing twice (importlib.reload, a second import path) must not make Gymnasium warn of an override.
     if _id not in registry:
         register(id=_id, entry_point=_entry.entry_point, kwargs=dict(_entry.kwargs))

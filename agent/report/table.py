@@ -15,17 +15,18 @@ from .results import change, mean
 
 
 def results_table(rows: Sequence[Mapping[str, Any]]) -> Table:
-    """One line a result: name, decoding, mean with its 95% interval, episodes."""
-    named = {(row["env_id"], row["metric"]) for row in rows}
-    title = "no results" if not rows else " and ".join(f"{env_id}: {metric}" for env_id, metric in sorted(named))
-    table = Table(title=Text(title))
-    for column in (["environment"] if len(named) > 1 else []) + ["policy", "decoding"]:
+    """One line a result: name, decoding, mean with its 95% interval, episodes; what they have in common stands above."""
+    places = {"environment": {row["env_id"] for row in rows}, "measure": {row["metric"] for row in rows}}
+    told = [next(iter(found)) for found in places.values() if len(found) == 1]
+    table = Table(title=Text(": ".join(told) if rows else "no results"))
+    apart = [name for name, found in places.items() if len(found) > 1]
+    for column in [*apart, "policy", "decoding"]:
         table.add_column(column)
     for column in ("mean", "95% interval", "episodes"):
         table.add_column(column, justify="right")
     for row in rows:
         value, low, high = (mean(row[key], row["metric"]) for key in ("value", "low", "high"))
-        cells = [f"{row['env_id']}: {row['metric']}"] if len(named) > 1 else []
+        cells = [row["env_id" if name == "environment" else "metric"] for name in apart]
         cells += [row["name"], row["decoding"], value, f"{low} to {high}", str(row["episodes"])]
         table.add_row(*map(Text, cells))  # as plain text: rich would take [brackets] in a name for its markup
     return table

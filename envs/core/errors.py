@@ -8,7 +8,8 @@
     ├── ImageError              (ValueError)   bytes that are not an acceptable picture
     ├── DatasetError            (ValueError)   published data are missing or malformed
     ├── MissingExtraError       (ImportError)  an optional library is not installed
-    └── ComputerAlgebraError    (RuntimeError) the process that compares answers failed, and no answer is to blame
+    ├── ComputerAlgebraError    (RuntimeError) the process that compares answers failed, and no answer is to blame
+    └── ServerLostError         (RuntimeError) an OpenEnv server is lost (in envs.openenv); an infrastructure failure
 
 What a policy does wrong is none of these: it is an observation, and the episode goes on.
 """

@@ -74,7 +74,13 @@ def test_time_is_said_as_people_say_it() -> None:
 
 def test_the_terminal_table_names_environments_only_where_they_differ() -> None:
     assert "environment" not in printed([row()])
-    assert "A: accuracy" in printed([row(env_id="A"), row(env_id="B")])
+    two = printed([row(env_id="A"), row(env_id="B")])
+    assert "environment" in two and "│ A " in two and "│ B " in two and "measure" not in two
+
+
+def test_the_terminal_table_names_measures_only_where_they_differ() -> None:
+    table = printed([row(metric="f1"), row(metric="tool")])
+    assert "measure" in table and "│ f1 " in table and "│ tool " in table and "environment" not in table
     assert "no results" in printed([])
 
 
