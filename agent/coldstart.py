@@ -7,6 +7,7 @@ the same action tokens that reinforcement learning trains afterwards.
 from __future__ import annotations
 
 import multiprocessing
+import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -21,6 +22,7 @@ from .engine.batching import make_batch
 from .errors import ConfigError, EnvironmentFault
 from .model.forward import plain_inputs
 from .model.load import VLM
+from .rollout.dialogue import Dialogue
 from .rollout.environments import EnvironmentSpec, make_environment, optional
 from .rollout.render import Renderer
 from .seeds import derive_seed, generator
@@ -28,7 +30,7 @@ from .types import Row
 
 
 class Demonstrator:
-    """Rows of demonstrations, without end: example i is the same whenever and wherever it is made.
+    """Demonstrations as rows, without end: example i is the same whenever and wherever it is made.
 
     Raises:
         ConfigError: an environment provides no such demonstrator.
@@ -43,9 +45,11 @@ class Demonstrator:
             given = [source.weight for source in config.sources]
             raise ConfigError(f"cold_start.sources: every weight must be at least 0 and one above it, got {given}")
         self.weights = [source.weight / total for source in config.sources]
-        self._envs = []
-        for source in config.sources:
-            made = make_environment(EnvironmentSpec(env.id, {**env.kwargs, **source.kwargs}))
+        self._specs = [EnvironmentSpec(env.id, {**env.kwargs, **source.kwargs}) for source in config.sources]
+        self._envs: list[Any] = []
+        self._made_in = os.getpid()
+        for source, spec in zip(config.sources, self._specs, strict=True):
+            made = make_environment(spec)
             needed = "solve" if source.demonstrator == "solve" else "baseline"
             if optional(made, needed) is None:
                 raise ConfigError(
@@ -63,27 +67,41 @@ class Demonstrator:
                     ) from error
             self._envs.append(made)
 
-    def row(self, index: int) -> Row:
-        """Demonstration `index`: a whole episode."""
+    def rows(self, index: int) -> tuple[Row, ...]:
+        """Demonstration `index`: a whole episode. It has as many rows as it would have in a rollout: one, unless the
+        environment restarts its context or the chat family rewrites history."""
+        if self._made_in != os.getpid():
+            # In a forked worker: what an environment has opened, such as a sandbox, belongs to the process that did.
+            self._envs, self._made_in = list(map(make_environment, self._specs)), os.getpid()
         dice = generator(self.seed, "cold start", index)
         which = int(dice.choice(len(self.sources), p=self.weights))
         env, demonstrator = self._envs[which], self.sources[which].demonstrator
         observation, _ = env.reset(seed=derive_seed(self.seed, "cold start world", index))
-        row = Row((self.renderer.prompt(observation["text"], observation["images"]),))
+        dialogue = Dialogue(self.renderer)
+        rows = [Row((dialogue.opened(observation["text"], observation["images"], 0),))]
         script = list(optional(env, "solve")()) if demonstrator == "solve" else []
-        turn, done = 0, False
-        while not done:
+        turn = 0
+        while True:
             if demonstrator != "solve":
                 script = [optional(env, "baseline")(demonstrator, dice)]
             elif not script:
                 raise EnvironmentFault(f"{env}: solve() gave fewer actions than the episode has turns")
             text = script.pop(0)
-            row = row.append(self.renderer.demonstration(text, turn))
-            observation, _, terminated, truncated, _ = env.step(text)
-            done, turn = terminated or truncated, turn + 1
-            if not done:
-                row = row.append(self.renderer.observation(observation["text"], observation["images"], turn, True))
-        return row
+            action = self.renderer.demonstration(text, turn)
+            rows[-1] = rows[-1].append(action)
+            observation, _, terminated, truncated, info = env.step(text)
+            if terminated or truncated:
+                return tuple(rows)
+            turn += 1
+            said = observation["text"], observation["images"]
+            if info.get("context") == "restart":
+                segment = dialogue.opened(*said, turn)
+            else:
+                segment = dialogue.continued(action.token_ids, True, *said, turn)
+            if segment.kind == "prompt":
+                rows.append(Row((segment,)))
+            else:
+                rows[-1] = rows[-1].append(segment)
 
 
 def cold_start(
@@ -99,8 +117,9 @@ def cold_start(
     renderer, merge = demonstrator.renderer, vlm.processor.merge
 
     def collate(examples: Sequence[dict[str, int]]) -> dict[str, Any]:
-        rows = [demonstrator.row(example["index"]) for example in examples]
-        batch = make_batch(rows, list(range(len(rows))), [0.0] * len(rows), renderer.pixels, merge)
+        owned = [(k, row) for k, example in enumerate(examples) for row in demonstrator.rows(example["index"])]
+        rows = [row for _, row in owned]
+        batch = make_batch(rows, [owner for owner, _ in owned], [0.0] * len(rows), renderer.pixels, merge)
         renderer.forget()
         inputs: dict[str, Any] = {
             "input_ids": batch.input_ids,

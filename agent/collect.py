@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from itertools import chain
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from itertools import chain, count
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from .config import Config
+from .failures import NO_BASELINE, Tally, dropped, tally, wait_out, without_lonely
 from .objective.shaping import zero_variance
 from .parts import Parts
 from .roles.reward import scores_and_validity, term_scores
@@ -20,22 +22,47 @@ from .types import Trajectory, TrajectoryGroup
 
 @dataclass(frozen=True, eq=False)
 class Collected:
-    """`siblings`: the group of each trajectory. `greedy_scores`: of each trajectory's task, played without chance."""
+    """`siblings`: the group of each trajectory. `greedy_scores`: of each trajectory's task, played without chance; 0
+    where that failed. `failures`: of all episodes that were played for the step.
+    """
 
     trajectories: list[Trajectory]
     siblings: Int[Tensor, " trajectories"]
     greedy_scores: Float[Tensor, " trajectories"] | None
     metrics: dict[str, float]
+    failures: Tally
+
+
+def collect_or_wait(
+    config: Config, parts: Parts, step: int, warn: Callable[[str], None], stop: Callable[[], bool]
+) -> Collected | None:
+    """The episodes of a step, played again after a pause while too many of them fail at the infrastructure: the same
+    tasks with the same dice, so that an outage that was waited out leaves no trace. None if `stop` says so meanwhile.
+
+    Raises:
+        OutageError: the infrastructure stayed down. Nothing was learned from the step.
+    """
+    for tries in count(1):
+        collected = collect(config, parts, step)
+        if collected.failures.share <= config.failures.max_share:
+            return replace(collected, metrics={**collected.metrics, "failed/pauses": tries - 1.0})
+        parts.renderer.forget()  # what was seen before the pause
+        wait_out(config.failures, collected.failures, tries, step + 1, warn, stop)
+        if stop():
+            return None
+    raise AssertionError("there is always another try, or an error")
 
 
 def collect(config: Config, parts: Parts, step: int) -> Collected:
     """The episodes of a step.
 
     A group whose scores are all equal is replaced by one of another task, for as many rounds as the recipe allows; what
-    is still without variance then stays. Source: dynamic sampling, DAPO (arXiv 2503.14476), section 3.2. Where a greedy
-    baseline is asked for and the greedy episode broke, its group is left out.
+    is still without variance then stays. Source: dynamic sampling, DAPO (arXiv 2503.14476), section 3.2. A group of
+    which the infrastructure left fewer than two, or not the greedy episode that is its baseline, is dropped: its
+    trajectories are there and not valid.
     """
     groups = rollout(config, parts, step)
+    played = [trajectory for group in groups for trajectory in group.trajectories]
     replaced = 0
     for attempt in range(1, config.algorithm.selection.resample_rounds + 1):
         equal = [place for place, group in enumerate(groups) if _says_nothing(group)]
@@ -44,14 +71,20 @@ def collect(config: Config, parts: Parts, step: int) -> Collected:
         replaced += len(equal)
         for place, group in zip(equal, rollout(config, parts, step, equal, attempt), strict=True):
             groups[place] = group
+            played += group.trajectories
     metrics = {"resampled": replaced / len(groups)} if config.algorithm.selection.resample_rounds else {}
-    greedy = None
+    groups, greedy = [without_lonely(group) for group in groups], None
     if parts.algorithm.needs_greedy:
-        groups, greedy = _with_greedy(config, parts, groups)
+        alone, greedy = _greedy(config, parts, groups)
+        groups = [group if t.valid else dropped(group, NO_BASELINE) for group, t in zip(groups, alone, strict=True)]
+        played += alone
+    failures = tally(played, parts.vlm.processor.decode)
+    metrics |= failures.metrics
+    metrics["failed/groups"] = float(sum(not any(t.valid for t in group.trajectories) for group in groups))
     trajectories = list(chain.from_iterable(group.trajectories for group in groups))
     sizes = torch.tensor([len(group.trajectories) for group in groups], dtype=torch.long)
     siblings = torch.arange(len(groups)).repeat_interleave(sizes)
-    return Collected(trajectories, siblings, greedy, metrics)
+    return Collected(trajectories, siblings, greedy, metrics, failures)
 
 
 def rollout(
@@ -78,7 +111,7 @@ def rollout(
 def budget(config: Config, temperature: float) -> Budget:
     """What an episode may use."""
     sizes = config.rollout
-    return Budget(temperature, sizes.max_turn_tokens, sizes.max_row_tokens, sizes.max_turns)
+    return Budget(temperature, sizes.max_turn_tokens, sizes.max_row_tokens, sizes.max_turns, sizes.max_episode_tokens)
 
 
 def _says_nothing(group: TrajectoryGroup) -> bool:
@@ -86,14 +119,14 @@ def _says_nothing(group: TrajectoryGroup) -> bool:
     return bool(zero_variance(scores, torch.zeros(len(scores), dtype=torch.long), valid)[0])
 
 
-def _with_greedy(
+def _greedy(
     config: Config, parts: Parts, groups: list[TrajectoryGroup]
-) -> tuple[list[TrajectoryGroup], Float[Tensor, " trajectories"]]:
+) -> tuple[list[Trajectory], Float[Tensor, " trajectories"]]:
+    """The greedy episode of each group's task, and its score for each of the group's trajectories."""
     firsts = [group.trajectories[0] for group in groups]
     specs = [EpisodeSpec(first.task, first.seed, 0) for first in firsts]
     played = parts.driver("train").run(specs, budget(config, 0.0))
-    scores, valid = scores_and_validity(played)
+    scores, _ = scores_and_validity(played)
     for added in term_scores(parts.terms, played, parts.vlm.processor.decode).values():
         scores = scores + added
-    kept = [(group, score) for group, score, ok in zip(groups, scores.tolist(), valid.tolist(), strict=True) if ok]
-    return [group for group, _ in kept], torch.tensor([score for group, score in kept for _ in group.trajectories])
+    return played, scores.repeat_interleave(torch.tensor([len(group.trajectories) for group in groups]))

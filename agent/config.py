@@ -180,10 +180,14 @@ class RolloutConfig:
         max_turn_tokens: Tokens the policy may write in one turn.
         max_row_tokens: Tokens a context may hold, images and answers included.
         max_turns: Turns after which an episode is truncated, whatever its environment says.
+        max_episode_tokens: Tokens the policy may write in a whole episode; 0: as many as its turns allow.
         concurrency: Episodes open at once.
-        threads: Environments stepped at once.
+        threads: Environments stepped at once, never more than are open. Those that wait for a tool need one each; for
+            those that only compute, 1 is enough.
         deterministic: Admit turns in rounds, so that a run can be repeated bit for bit; False overlaps environments
             with generation.
+        observations: As what an environment's answer to a turn is shown: "user", a user message, which every model
+            takes, or "tool", the tool response of the model's own chat template, where it has one.
     """
 
     prompts_per_step: int = 16
@@ -192,14 +196,17 @@ class RolloutConfig:
     max_turn_tokens: int = 512
     max_row_tokens: int = 4096
     max_turns: int = 16
+    max_episode_tokens: int = 0
     concurrency: int = 256
-    threads: int = 4
+    threads: int = 256
     deterministic: bool = True
+    observations: Literal["user", "tool"] = "user"
 
     @property
     def episode_tokens(self) -> int:
         """The most action tokens that an episode may have."""
-        return self.max_turn_tokens * self.max_turns
+        most = self.max_turn_tokens * self.max_turns
+        return min(most, self.max_episode_tokens) if self.max_episode_tokens else most
 
 
 @dataclass(frozen=True)
@@ -255,12 +262,17 @@ class EvaluationConfig:
         validation_episodes: Episodes of each (greedy).
         test_episodes: Episodes of the test before and after training; 0: no test.
         sampled: Test with sampling at the training temperature too.
+        measures: What is reported of the greedy test beside the primary metric, by its name in `info["metrics"]`.
+        variants: Changes of the environment's arguments, by name, under which the trained policy is tested too, such as
+            {without tool: {search: none}}; greedily.
     """
 
     validate_every: int = 50
     validation_episodes: int = 256
     test_episodes: int = 512
     sampled: bool = True
+    measures: list[str] = field(default_factory=list)
+    variants: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -275,6 +287,25 @@ class CheckConfig:
 
     max_gap: float | Literal["auto"] = "auto"
     on_failure: Literal["stop", "warn"] = "stop"
+
+
+@dataclass(frozen=True)
+class FailuresConfig:
+    """What happens when the infrastructure breaks episodes: a sandbox is lost, a search is down, retries did not help.
+
+    Such episodes have no score and are left out of everything that is learned, as are groups in which fewer than two
+    are left. When there are too many, the run pauses instead of learning from the rest.
+
+    Args:
+        max_share: Share of a step's episodes that may fail. With more, nothing is learned from the step: after a pause
+            its episodes are played again. 1.0: never pause.
+        retries: How often a step is played again before the run ends with a checkpoint; the same command continues it.
+        wait: Seconds of the first pause; each further one is twice as long.
+    """
+
+    max_share: float = 0.5
+    retries: int = 4
+    wait: float = 10.0
 
 
 @dataclass(frozen=True)
@@ -314,6 +345,7 @@ class Config:
         optimizer: How the weights move.
         evaluation: When and how the policy is evaluated.
         check: The check that sampler and trainer agree.
+        failures: What happens when the infrastructure breaks episodes.
         run: Where the run lives on disk.
     """
 
@@ -328,4 +360,5 @@ class Config:
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     check: CheckConfig = field(default_factory=CheckConfig)
+    failures: FailuresConfig = field(default_factory=FailuresConfig)
     run: RunConfig = field(default_factory=RunConfig)

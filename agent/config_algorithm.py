@@ -50,6 +50,8 @@ class SelectionConfig:
 
     Args:
         resample_rounds: How often groups whose scores are all equal are replaced by groups of other tasks; 0: never.
+        turns: Which turns are trained: "all", or "last", as trainers do that keep only an episode's last answer; it is
+            here to be compared with.
         drop_truncated: Leave truncated trajectories out of the loss; their scores still count for their siblings.
         overlong_buffer: Action tokens before `overlong_at` over which a penalty grows from 0; 0: no penalty.
         overlong_at: Action tokens of an episode at which the penalty is whole; 0: max_turn_tokens * max_turns.
@@ -57,6 +59,7 @@ class SelectionConfig:
     """
 
     resample_rounds: int = 0
+    turns: Literal["all", "last"] = "all"
     drop_truncated: bool = False
     overlong_buffer: int = 0
     overlong_at: int = 0

@@ -73,6 +73,12 @@ def episodes_of(
     return Episodes(scores, groups, valid, torch.tensor(lengths), rewards, mask, turns, truncated)
 
 
+def last_turns(episodes: Episodes) -> Bool[Tensor, "trajectories actions"]:
+    """True at the action tokens of each trajectory's last turn."""
+    last = episodes.turns.masked_fill(~episodes.mask, -1).amax(1, keepdim=True)
+    return episodes.mask & (episodes.turns == last)
+
+
 def estimate(
     algorithm: Algorithm,
     episodes: Episodes,

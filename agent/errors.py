@@ -7,11 +7,14 @@ AgentError
 ├── EnvironmentFault   an environment raised; the run stops
 ├── RewardFault        a term of the reward raised, or gave something that is not a finite number; the run stops
 ├── AlgorithmFault     an advantage estimator or a policy loss raised, or returned what its contract does not allow
+├── OutageError        too many episodes failed at the infrastructure, or an environment could not be made for it
 ├── MismatchError      sampler and trainer disagree about a token's log-probability
 └── RunDirectoryError  the run directory belongs to another configuration or is in use
 """
 
 from __future__ import annotations
+
+from typing import ClassVar
 
 
 class AgentError(Exception):
@@ -47,6 +50,12 @@ class RewardFault(AgentError):
 
 class AlgorithmFault(AgentError):
     """An advantage estimator or a policy loss failed: the fault of its author."""
+
+
+class OutageError(AgentError):
+    """The infrastructure behind an environment is down: nobody's fault here. The same command goes on once it is up."""
+
+    infrastructure_failure: ClassVar[bool] = True
 
 
 class MismatchError(AgentError):

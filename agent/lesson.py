@@ -11,7 +11,7 @@ from torch import Tensor
 
 from .algorithm import Algorithm
 from .config import Config
-from .credit import Credit, Episodes, episodes_of, estimate, to_episodes, to_tokens
+from .credit import Credit, Episodes, episodes_of, estimate, last_turns, to_episodes, to_tokens
 from .engine.batching import Batch, make_batch
 from .engine.experience import Experience
 from .objective.kl import penalty
@@ -36,7 +36,8 @@ class Rewards:
 class Lesson:
     """A step's trajectories with their rewards and credit.
 
-    `experience` has the rows of all valid trajectories that have actions; None if there are none.
+    `experience` has the rows of all valid trajectories that have actions; None if there are none. `trained`: action
+    tokens of each trajectory that carry the loss.
     """
 
     trajectories: Sequence[Trajectory]
@@ -44,6 +45,7 @@ class Lesson:
     episodes: Episodes
     credit: Credit
     experience: Experience | None
+    trained: Int[Tensor, " trajectories"]
 
     @property
     def advantages(self) -> list[list[float]]:
@@ -91,7 +93,7 @@ def prepare(
     episodes = episodes_of(trajectories, siblings, rewards.scores, rewards.valid)
     experience = _experience(parts, trajectories)
     if experience is None:
-        return Lesson(trajectories, rewards, episodes, Credit(torch.zeros(episodes.mask.shape)), None)
+        return Lesson(trajectories, rewards, episodes, Credit(torch.zeros(episodes.mask.shape)), None, episodes.lengths)
     batch = experience.batch
     if algorithm.updates > 1:
         experience = replace(experience, old_logprobs=learner.logprobs(batch))
@@ -107,7 +109,10 @@ def prepare(
         at_tokens, at_ends = learner.critic.values(batch, learner.micro_batch_tokens)
         values, experience = to_episodes(at_tokens, episodes, batch), replace(experience, values=at_tokens)
         final = _of_last_rows(at_ends, batch, len(trajectories))
-    credit = estimate(algorithm, episodes, values, final, greedy_scores)
+    credit, trained = estimate(algorithm, episodes, values, final, greedy_scores), episodes.mask
+    if config.selection.turns == "last":
+        trained = last_turns(episodes)
+        credit = replace(credit, advantages=credit.advantages.where(trained, 0.0))
     experience = experience.with_advantages(to_tokens(credit.advantages, episodes, batch))
     if credit.returns is not None and credit.valued is not None:
         experience = replace(
@@ -115,7 +120,9 @@ def prepare(
             returns=to_tokens(credit.returns, episodes, batch),
             valued=to_tokens(credit.valued & episodes.valid[:, None], episodes, batch),
         )
-    return Lesson(trajectories, rewards, episodes, credit, experience)
+    if config.selection.turns == "last":
+        experience = experience.trained_at(to_tokens(trained, episodes, batch))
+    return Lesson(trajectories, rewards, episodes, credit, experience, trained.sum(1))
 
 
 def taught(algorithm: Algorithm, lesson: Lesson) -> list[int]:

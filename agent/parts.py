@@ -67,14 +67,21 @@ class Parts:
         """Numbered training tasks, or None where the environment has none."""
         return task_count(self.driver("train").pool)
 
-    def driver(self, split: str) -> EpisodeDriver:
-        """The episode driver of "train", "validation" or "test"."""
-        if split not in self._drivers:
-            sizes = self.config.rollout
-            pool = EnvironmentPool(environment_spec(self.config, split))
+    def driver(self, split: str, variant: str = "") -> EpisodeDriver:
+        """The episode driver of "train", "validation" or "test"; of the test also under one of the recipe's variants.
+
+        Raises:
+            ConfigError: the environment refuses the variant's arguments.
+        """
+        key = f"{split} {variant}"
+        if key not in self._drivers:
+            sizes, spec = self.config.rollout, environment_spec(self.config, split)
+            if variant:
+                spec = replace(spec, kwargs={**spec.kwargs, **self.config.evaluation.variants[variant]})
             options = DriverOptions(sizes.concurrency, sizes.threads, sizes.deterministic)
-            self._drivers[split] = EpisodeDriver(self.rollout_engine, self.renderer, pool, options)
-        return self._drivers[split]
+            pool = EnvironmentPool(spec)
+            self._drivers[key] = EpisodeDriver(self.rollout_engine, self.renderer, pool, options)
+        return self._drivers[key]
 
     def begin_learning(self) -> None:
         """After the cold start: reinforcement learning begins with the policy as it is now."""
@@ -165,7 +172,7 @@ def build(config: Config, folder: Path, checkpoint: Path | None) -> Parts:
     parts = Parts(
         config,
         vlm,
-        Renderer(vlm.processor),
+        Renderer(vlm.processor, config.rollout.observations),
         actor,
         _reference(config, actor, start, checkpoint) if algorithm.needs_reference else None,
         critic,

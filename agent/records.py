@@ -80,6 +80,7 @@ def _trajectory(record: dict[str, Any]) -> Trajectory:
         record["rewards"],
         record["metrics"],
         record["tags"],
+        record.get("dropped", ""),
     )
 
 

@@ -70,7 +70,8 @@ def _run(config: Config, directory: RunDirectory, progress: Progress, stop: Inte
     start = config.cold_start
     checked = start.check_episodes if start.sources and start.stop_at < 1.0 else 0
     evaluation_tasks(parts.driver("validation").pool, max(config.evaluation.validation_episodes, checked))
-    evaluation_tasks(parts.driver("test").pool, config.evaluation.test_episodes)
+    for variant in ("", *config.evaluation.variants):
+        evaluation_tasks(parts.driver("test", variant).pool, config.evaluation.test_episodes)
     first = int(checkpoint.name.removeprefix("step_")) if checkpoint else 0
     try:
         if checkpoint is None:
@@ -126,13 +127,18 @@ def _test(config: Config, parts: Parts, directory: RunDirectory, name: str, prog
         return
     driver = parts.driver("test")
     temperatures = {"greedy": 0.0} | ({"sampled": config.rollout.temperature} if config.evaluation.sampled else {})
-    progress.phase(f"test {name}", episodes * len(temperatures))
+    variants = list(config.evaluation.variants) if name == "after" else []
+    progress.phase(f"test {name}", episodes * (len(temperatures) + len(variants)))
     scores: dict[str, list[float | None]] = {}
+    measures: dict[str, list[float | None]] = {}
+    varied: dict[str, list[float | None]] = {}
     for decoding, temperature in temperatures.items():
         trajectories = evaluate_policy(
             driver, episodes, budget(config, temperature), config.run.seed, lambda _: progress.advance()
         )
         scores[decoding] = task_scores(trajectories, primary_metric(driver.pool))
+        if decoding == "greedy":
+            measures = {metric: task_scores(trajectories, metric) for metric in config.evaluation.measures}
         write_trajectories(
             directory.path / "evaluations",
             f"{name}_{decoding}",
@@ -141,7 +147,13 @@ def _test(config: Config, parts: Parts, directory: RunDirectory, name: str, prog
             parts.vlm.processor.decode,
         )
         parts.renderer.forget()
-    directory.write_json(f"evaluations/{name}.json", scores)
+    for variant in variants:
+        altered, limits = parts.driver("test", variant), budget(config, 0.0)
+        played = evaluate_policy(altered, episodes, limits, config.run.seed, lambda _: progress.advance())
+        varied[variant] = task_scores(played, primary_metric(driver.pool))
+        parts.renderer.forget()
+    directory.write_json(f"evaluations/{name}_more.json", {"measures": measures, "variants": varied})
+    directory.write_json(f"evaluations/{name}.json", scores)  # last: its presence says that the test is done
 
 
 def _baselines(config: Config, parts: Parts) -> dict[str, list[float | None] | None]:
@@ -172,6 +184,16 @@ def _report(
         ]
         value, low, high = paired_difference(evaluations["before"][decoding], evaluations["after"][decoding])
         differences.append({"decoding": decoding, "value": value, "low": low, "high": high})
+    more = {name: directory.read_json(f"evaluations/{name}_more.json") or {} for name in evaluations}
+    rows += [
+        asdict(summarise(f"after, {variant}", config.env.id, "greedy", metric, scores, seed))
+        for variant, scores in more["after"].get("variants", {}).items()
+    ]
+    rows += [
+        asdict(summarise(name, config.env.id, "greedy", measure, scores, seed))
+        for name, found in more.items()
+        for measure, scores in found.get("measures", {}).items()
+    ]
     report = {"seconds": round(sum(clock.seconds.values()), 1), "phases": clock.seconds, "rows": rows}
     started = directory.read_json("cold_start.json") or {"steps": 0}
     report |= {"paired_differences": differences, "cold_start_steps": started["steps"], "steps": config.optimizer.steps}

@@ -29,6 +29,9 @@ FREE = {
     "rollout.threads",
     "check.max_gap",
     "check.on_failure",
+    "failures.max_share",
+    "failures.retries",
+    "failures.wait",
 }
 LIBRARIES = ("torch", "transformers", "trl", "gymnasium", "numpy", "pillow")
 

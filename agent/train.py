@@ -16,7 +16,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from . import agreement
-from .collect import budget, collect
+from .collect import budget, collect_or_wait
 from .config import Config
 from .describe import describe, mean_of, peak_memory
 from .engine.checkpoint import save_checkpoint
@@ -51,6 +51,7 @@ def train(config: Config, parts: Parts, run: RunDirectory, first: int, progress:
 
     Raises:
         MismatchError: sampler and trainer disagree; a checkpoint of the weights before the bad step is saved.
+        OutageError: most of a step's episodes fail at the infrastructure; a checkpoint likewise.
     """
     run.begin(first)
     step = saved = first
@@ -58,7 +59,9 @@ def train(config: Config, parts: Parts, run: RunDirectory, first: int, progress:
     while step < config.optimizer.steps and not stop.requested:
         started = time.perf_counter()
         with _kept(config, parts, run, step, saved, progress):
-            collected = collect(config, parts, step)
+            collected = collect_or_wait(config, parts, step, progress.warn, lambda: stop.requested)
+        if collected is None:
+            break
         rolled = time.perf_counter()
 
         with _kept(config, parts, run, step, saved, progress):
@@ -169,12 +172,12 @@ def learn(
 
 
 def validate(config: Config, parts: Parts, episodes: int) -> float:
-    """Greedy score on the validation split's first tasks."""
+    """Greedy score on the validation split's first tasks; not a number where the infrastructure broke them all."""
     driver: EpisodeDriver = parts.driver("validation")
     trajectories = evaluate_policy(driver, episodes, budget(config, 0.0), config.run.seed)
     parts.renderer.forget()
     scores = scores_of(trajectories, primary_metric(driver.pool))
-    return sum(scores) / max(1, len(scores))
+    return sum(scores) / len(scores) if scores else float("nan")
 
 
 def save(config: Config, parts: Parts, run: RunDirectory, step: int) -> int:
@@ -203,7 +206,7 @@ def _weights(learner: Learner, lesson: Lesson, chosen: list[int]) -> Float[Tenso
     if algorithm.config.selection.drop_truncated:
         counted &= ~lesson.episodes.truncated
     constant = algorithm.constant if algorithm.aggregation == "constant" else 0
-    return trajectory_weights(lesson.episodes.lengths, counted, algorithm.aggregation, constant)
+    return trajectory_weights(lesson.trained, counted, algorithm.aggregation, constant)
 
 
 def _moved_reference(config: Config, parts: Parts, learner: Learner, step: int) -> Learner:

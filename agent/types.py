@@ -160,7 +160,8 @@ class Outcome:
 @dataclass(frozen=True, slots=True)
 class Trajectory:
     """One episode. `task` is the index that the environment was reset to (None: by seed alone). The mappings are what
-    the environment told in `info` at the last step: reward terms, the benchmark's measures, tags.
+    the environment told in `info` at the last step: reward terms, the benchmark's measures, tags. `dropped`: why it
+    counts nowhere although it has a score: those that it is compared with failed.
     """
 
     env_id: str
@@ -171,11 +172,12 @@ class Trajectory:
     rewards: Mapping[str, float] = field(default_factory=dict)
     metrics: Mapping[str, float] = field(default_factory=dict)
     tags: Mapping[str, object] = field(default_factory=dict)
+    dropped: str = ""
 
     @property
     def valid(self) -> bool:
-        """False for a trajectory that the infrastructure broke."""
-        return self.outcome.end != "failed"
+        """False for a trajectory that the infrastructure broke, or that was dropped with those that it broke."""
+        return self.outcome.end != "failed" and not self.dropped
 
     @property
     def actions(self) -> Iterator[Segment]:

@@ -49,6 +49,10 @@ class Experience:
     def with_advantages(self, advantages: Float[Tensor, "rows tokens"]) -> Experience:
         return replace(self, batch=replace(self.batch, advantages=advantages))
 
+    def trained_at(self, mask: Bool[Tensor, "rows tokens"]) -> Experience:
+        """Only these action tokens are trained; the others stay where they are, as context."""
+        return replace(self, batch=replace(self.batch, action_mask=mask))
+
     def of_trajectories(self, kept: Sequence[int]) -> Experience:
         """Only the rows of these trajectories."""
         wanted = set(kept)

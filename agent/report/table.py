@@ -15,7 +15,7 @@ from .results import change, mean
 
 
 def results_table(rows: Sequence[Mapping[str, Any]]) -> Table:
-    """One line a result: name, decoding, mean with its 95% interval, episodes; what they have in common stands above."""
+    """One line a result: name, decoding, mean with its 95% interval, episodes; what all have in common stands above."""
     places = {"environment": {row["env_id"] for row in rows}, "measure": {row["metric"] for row in rows}}
     told = [next(iter(found)) for found in places.values() if len(found) == 1]
     table = Table(title=Text(": ".join(told) if rows else "no results"))

@@ -15,9 +15,10 @@ from typing import Any, TypeAlias
 import gymnasium
 import numpy as np
 
-from ..errors import AgentError, CheckpointError, EnvironmentFault, ObservationError
+from ..errors import AgentError, EnvironmentFault, ObservationError
 from ..seeds import derive_seed
 from ..types import Outcome, Row, SampledWith, Segment, Trajectory
+from .dialogue import Dialogue
 from .engine import Completion, Request, SamplingParams
 from .environments import EnvironmentPool
 from .render import Renderer, checked_observation
@@ -50,12 +51,18 @@ class Budget:
         max_turn_tokens: Tokens the policy may write in one turn.
         max_row_tokens: Expanded tokens a row may have: prompt, images, observations and actions.
         max_turns: Turns after which the episode is truncated, whatever the environment says.
+        max_episode_tokens: Tokens the policy may write in the whole episode; 0: as many as its turns allow. The last
+            turn is given what is left, and an episode with nothing left is truncated.
+
+    The three are separate: what a tool returns counts for the row alone, and never shortens a turn. Either a whole turn
+    still fits behind it, or the episode is truncated.
     """
 
     temperature: float
     max_turn_tokens: int
     max_row_tokens: int
     max_turns: int
+    max_episode_tokens: int = 0
 
 
 class Episode:
@@ -75,14 +82,23 @@ class Episode:
         self.rows: list[Row] = []
         self.turn = 0
         self.score = 0.0
+        self._written = 0
         self.info: Mapping[str, Any] = {}
         self.outcome: Outcome | None = None
+        self._dialogue = Dialogue(renderer)
         self._env: gymnasium.Env | None = None
+        self._unopened: Outcome | None = None
         self._seeds: tuple[int, int] | None = None
 
     def open(self) -> None:
-        """Take an environment; it is given back when the episode ends."""
-        self._env = self.pool.take()
+        """Take an environment; it is given back when the episode ends. If it has to be made and its infrastructure
+        fails, the episode has failed, as `reset` will say."""
+        try:
+            self._env = self.pool.take()
+        except Exception as error:
+            self._unopened = _failed(error)
+            if self._unopened is None:
+                raise
 
     def close(self) -> None:
         """Give the environment back, also if the episode is not over. Not while a thread is in it."""
@@ -114,7 +130,7 @@ class Episode:
         row = self.rows[-1]
         sampling = SamplingParams(
             self.budget.temperature,
-            self.budget.max_turn_tokens,
+            self.turn_limit,
             self._turn_seed(),
             self.renderer.processor.stop_ids,
             self.renderer.processor.banned_ids,
@@ -123,6 +139,8 @@ class Episode:
 
     def reset(self) -> Received:
         """Reset the environment."""
+        if self._unopened is not None:
+            return self._unopened
         options = None if self.spec.task is None else {"task": self.spec.task}
         return self._call("reset", 2, seed=self.spec.seed, options=options)
 
@@ -140,7 +158,7 @@ class Episode:
         if completion is None:
             observation, self.info = returned
             text, images = checked_observation(observation, self._where)
-            self._open(self._rendered(lambda: self.renderer.prompt(text, images)))
+            self._open(self._rendered(lambda: self._dialogue.opened(text, images, self.turn)))
             return
         observation, reward, terminated, truncated, self.info = returned
         self._append_action(completion, self._checked_reward(reward))
@@ -149,28 +167,29 @@ class Episode:
             reason = "" if terminated else str(self.info.get("truncated", "turns"))
             self._end(Outcome("terminated" if terminated else "truncated", self.score, reason))
             return
+        if self.turn_limit < 1:
+            self._end(Outcome("truncated", self.score, "tokens"))
+            return
         text, images = checked_observation(observation, self._where)
         if self.info.get("context") == "restart":
-            self._open(self._rendered(lambda: self.renderer.prompt(text, images, self.turn)))
+            self._open(self._rendered(lambda: self._dialogue.opened(text, images, self.turn)))
         else:
-            self._continue(text, images, completion.stop_reason == "stop")
+            self._continue(text, images, completion)
 
     def _open(self, prompt: Segment) -> None:
         if self._fits(0, prompt):
             self.rows.append(Row((prompt,)))
 
-    def _continue(self, text: str, images: tuple, answer_ended: bool) -> None:
-        if self.renderer.family.rewrites_history:
-            raise CheckpointError(
-                "this model's chat template rewrites earlier turns when a new one comes, so tokens cannot be appended; "
-                "use a single-turn environment, one that restarts its context, or another chat template"
-            )
-        segment = self._rendered(lambda: self.renderer.observation(text, images, self.turn, answer_ended))
-        if self._fits(len(self.rows[-1]), segment):
+    def _continue(self, text: str, images: tuple, completion: Completion) -> None:
+        answer, ended = completion.token_ids, completion.stop_reason == "stop"
+        segment = self._rendered(lambda: self._dialogue.continued(answer, ended, text, images, self.turn))
+        if segment.kind == "prompt":
+            self._open(segment)
+        elif self._fits(len(self.rows[-1]), segment):
             self.rows[-1] = self.rows[-1].append(segment)
 
     def _fits(self, used: int, segment: Segment) -> bool:
-        if used + len(segment.token_ids) + self.budget.max_turn_tokens <= self.budget.max_row_tokens:
+        if used + len(segment.token_ids) + self.turn_limit <= self.budget.max_row_tokens:
             return True
         self._end(Outcome("truncated", self.score, "context"))
         return False
@@ -181,13 +200,21 @@ class Episode:
             sampled = SampledWith(
                 self.budget.temperature,
                 self.renderer.processor.banned_ids,
-                self.budget.max_turn_tokens,
+                self.turn_limit,
                 self._turn_seed(),
                 completion.weight_version,
                 completion.stop_reason,
             )
         action = Segment("action", completion.token_ids, self.turn, (), completion.logprobs, sampled, reward)
         self.rows[-1] = self.rows[-1].append(action)
+        self._written += len(completion.token_ids)
+
+    @property
+    def turn_limit(self) -> int:
+        """Tokens that the next turn may have; below 1: the episode has used up its own."""
+        if not self.budget.max_episode_tokens:
+            return self.budget.max_turn_tokens
+        return min(self.budget.max_turn_tokens, self.budget.max_episode_tokens - self._written)
 
     def _turn_seed(self) -> int:
         """The seed of this turn's tokens; asked for twice a turn."""
@@ -202,9 +229,8 @@ class Episode:
         except AgentError:
             raise
         except Exception as error:
-            # Sandboxes and services mark their own failures; everything else is a fault of the environment's author.
-            if getattr(error, "infrastructure_failure", False):
-                return Outcome("failed", None, f"{type(error).__name__}: {error}")
+            if (outcome := _failed(error)) is not None:
+                return outcome
             raise EnvironmentFault(f"{self._where}: {name}() raised {type(error).__name__}: {error}") from error
         if not isinstance(returned, tuple) or len(returned) != values:
             raise ObservationError(f"{self._where}: {name}() must return {values} values, got {returned!r:.200}")
@@ -247,6 +273,14 @@ class Episode:
     @property
     def _where(self) -> str:
         return f"{self.pool.spec.id} (task {self.spec.task}, seed {self.spec.seed}, turn {self.turn})"
+
+
+def _failed(error: Exception) -> Outcome | None:
+    """How an episode ends if this is the infrastructure's failure: sandboxes and services mark their own. Everything
+    else is a fault of the environment's author."""
+    if getattr(error, "infrastructure_failure", False):
+        return Outcome("failed", None, f"{type(error).__name__}: {error}")
+    return None
 
 
 def _finite(value: object) -> bool:

@@ -17,20 +17,24 @@ from .episode import Budget, Episode, EpisodeSpec
 from .render import Renderer
 from .stepping import EnvironmentThreads, Step
 
+# Seconds for which an engine elsewhere may keep environments waiting that have answered meanwhile.
+PATIENCE = 0.01
+
 
 @dataclass(frozen=True)
 class DriverOptions:
     """How episodes are scheduled.
 
     Attributes:
-        concurrency: Episodes open at once.
-        threads: Environments that are stepped at once.
+        concurrency: Episodes open at once; one that ends makes room for the next.
+        threads: Environments that are stepped at once, at most. A thread that waits for a tool costs nothing, and an
+            environment that finds none free stands still, so that each open episode may have one unless told otherwise.
         deterministic: Admit turns in rounds: every open episode's environment answers, then all turns are submitted
             together in order. What a batch holds then depends on the episodes alone, never on which thread was faster.
     """
 
     concurrency: int = 256
-    threads: int = 8
+    threads: int = 256
     deterministic: bool = True
 
 
@@ -68,11 +72,10 @@ class EpisodeDriver:
             ended[episode.id - first] = trajectory = episode.trajectory
             on_finished(trajectory)
 
-        step = self.options.concurrency if self.options.deterministic else max(1, len(specs))
+        options = self.options
         try:
-            with EnvironmentThreads(min(self.options.threads, len(specs))) as threads:
-                for start in range(0, len(specs), step):
-                    loop(self.engine, threads, episodes[start : start + step], self.options.concurrency, finished)
+            with EnvironmentThreads(min(options.threads, options.concurrency)) as threads:
+                loop(self.engine, threads, episodes, options.concurrency, finished)
         finally:
             # No thread is in an environment any more. Only after an error is there anything to stop and give back.
             for episode in episodes:
@@ -90,21 +93,26 @@ def _rounds(
     concurrency: int,
     finished: Callable[[Episode], None],
 ) -> None:
-    """All environments, then all turns, and again: batches depend on the episodes alone."""
-    steps: list[Step] = [(episode, None) for episode in episodes]
-    for episode in episodes:
-        episode.open()
-    while steps:
-        # All answers before the first is rendered: rendering would fight running environments for the interpreter.
-        answers = threads.all(steps)
+    """All environments, then all turns, and again: batches depend on the episodes alone. So does which are open: one
+    that ends makes room for the next before the turns are generated."""
+    queue = deque(episodes)
+    steps: list[Step] = []
+    while queue or steps:
         waiting: dict[int, Episode] = {}
-        for (episode, completion), answer in zip(steps, answers, strict=True):
-            episode.receive(answer, completion)
-            if episode.done:
-                finished(episode)
-            else:
-                waiting[episode.id] = episode
-                engine.submit(episode.request())
+        while steps or (queue and len(waiting) < concurrency):
+            while queue and len(waiting) + len(steps) < concurrency:
+                episode = queue.popleft()
+                episode.open()
+                steps.append((episode, None))
+            # All answers before the first is rendered: rendering would fight running environments for the interpreter.
+            for (episode, completion), answer in zip(steps, threads.all(steps), strict=True):
+                episode.receive(answer, completion)
+                if episode.done:
+                    finished(episode)
+                else:
+                    waiting[episode.id] = episode
+                    engine.submit(episode.request())
+            steps = []
         completions: list[Completion] = []
         while len(completions) < len(waiting):
             completions += engine.poll(timeout=1.0)
@@ -140,6 +148,6 @@ def _overlapped(
                     generating[episode.id] = episode
                     engine.submit(episode.request())
         if generating:
-            for completion in engine.poll(timeout=0.01 if stepping else 1.0):
+            for completion in engine.poll(timeout=PATIENCE if stepping else 1.0):
                 threads.start((generating.pop(completion.id), completion))
                 stepping += 1

@@ -1,84 +1,29 @@
-"""A rollout engine on transformers: prompts prefilled once a group, one decode loop for all, caches kept between turns.
+"""A rollout engine on transformers: a prompt prefilled once a group, one running batch, caches kept between turns.
 
-Requests that join in the same `poll` form a *cohort* with one padded key-value cache; cohorts advance side by side.
-Equal prompts (siblings) are prefilled once and their cache is repeated. The next turn of an episode continues the
-cache of its last one, so only the observation is computed.
+Requests join the batch at any `poll`, those of one poll after one prefill (first turns and next turns apart), and then
+every step is one forward pass for all rows, whenever they joined. Equal prompts (siblings) are prefilled once and their
+cache is repeated; one that joins later takes it from a sibling that is still at it. The next turn of an episode
+continues the cache of its last one, so only the observation is computed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
-import numpy as np
 import torch
+from torch.nn.functional import pad
 from transformers import DynamicCache, PreTrainedModel
 
 from ..model.forward import hidden_states, next_token_logits
 from ..model.positions import mrope_positions
 from ..model.processor import ProcessedImage
-from ..seeds import uniforms
 from ..types import ImageSpan
-from .distribution import draw, token_logprobs
 from .engine import Completion, Request
+from .hf_batch import NOTHING, Batch, Past, Prefilled, Running
 
-
-@dataclass(frozen=True, eq=False)
-class _Past:
-    """One episode's cache: `keys` and `values` hold (heads, length, channels) a layer for the row's first tokens;
-    `token_ids` are those tokens, collapsed, and `next_position` is where the next one stands."""
-
-    token_ids: tuple[int, ...]
-    keys: list[torch.Tensor]
-    values: list[torch.Tensor]
-    next_position: int
-
-
-_NOTHING = _Past((), [], [], 0)
-
-
-@dataclass(frozen=True, eq=False)
-class _Prefilled:
-    """Rows whose prompt has been run: the cache, which of its columns hold a token of the row (batch, columns), the
-    M-RoPE position of the next token (batch,) and its logits (batch, vocabulary)."""
-
-    cache: DynamicCache
-    mask: torch.Tensor
-    position: torch.Tensor
-    logits: torch.Tensor
-
-    def repeat(self, rows: torch.Tensor) -> _Prefilled:
-        """Row i of the result is row `rows[i]`; the cache is changed in place."""
-        self.cache.batch_select_indices(rows)
-        return _Prefilled(self.cache, self.mask[rows], self.position[rows], self.logits[rows])
-
-
-class _Cohort:
-    """Requests that decode together: a cache padded on the left, one column a step."""
-
-    def __init__(self, requests: list[Request], start: _Prefilled) -> None:
-        self.requests = requests
-        self.cache, self.mask, self.logits = start.cache, start.mask, start.logits
-        self.start, self.step = start, 0
-        longest = max(request.sampling.max_tokens for request in requests)
-        draws = np.stack([uniforms(request.sampling.seed, longest) for request in requests])
-        self.uniforms = torch.from_numpy(draws).to(start.mask.device)
-        self.tokens: list[list[int]] = [[] for _ in requests]
-        self.logprobs: list[list[float]] = [[] for _ in requests]
-        self.active = [True] * len(requests)
-
-    def extract(self, row: int) -> _Past:
-        """The cache of one finished row. Its last token was drawn but never run, so it is not among them."""
-        drawn = len(self.tokens[row]) - 1
-        prompt = self.start.mask[row].nonzero()[:, 0]
-        width = self.start.mask.shape[1]
-        columns = torch.cat([prompt, torch.arange(width, width + drawn, device=prompt.device)])
-        return _Past(
-            (*self.requests[row].token_ids, *self.tokens[row][:drawn]),
-            [layer.keys[row][:, columns] for layer in self.cache.layers],
-            [layer.values[row][:, columns] for layer in self.cache.layers],
-            int(self.start.position[row]) + drawn,
-        )
+# Finished rows stay in the batch until half of it has finished, or others join. Below this many rows a step is hardly
+# faster, and matrix products of a few rows round in another way than those of many.
+FEW_ROWS = 16
 
 
 class TransformersEngine:
@@ -98,8 +43,9 @@ class TransformersEngine:
         self.prefilled_tokens = 0  # expanded tokens that went through a prefill: shows what sharing saves
         self._asleep = False
         self._queue: list[Request] = []
-        self._cohorts: list[_Cohort] = []
-        self._past: dict[int, tuple[_Cohort, int]] = {}
+        self._batch: Batch | None = None
+        # What a next turn may continue: in the batch as long as the row is there, taken out of it afterwards.
+        self._past: dict[int, Past | Running] = {}
 
     def submit(self, request: Request) -> None:
         placeholders = request.token_ids.count(self.image_token_id)
@@ -118,25 +64,23 @@ class TransformersEngine:
         if self._queue:
             joined, self._queue = self._queue, []
             self._admit(joined)
-        finished = [done for cohort in self._cohorts for done in self._advance(cohort)]
-        self._cohorts = [cohort for cohort in self._cohorts if any(cohort.active)]
-        return finished
+        return [] if self._batch is None else self._advance(self._batch)
 
     def abort(self, request_id: int) -> None:
         self._queue = [request for request in self._queue if request.id != request_id]
-        for cohort in self._cohorts:
-            for row, request in enumerate(cohort.requests):
-                if request.id == request_id:
-                    cohort.active[row] = False
-        self._cohorts = [cohort for cohort in self._cohorts if any(cohort.active)]
+        for row in self._batch.rows if self._batch else ():
+            if row.request.id == request_id:
+                row.active = False
 
     def release(self, episode: int) -> None:
         self._past.pop(episode, None)
+        if not self._past and not self._generating:
+            self._batch = None
 
     def load_weights(self, tensors: Iterable[tuple[str, torch.Tensor]], version: int) -> None:
-        if self._queue or self._cohorts:
+        if self._queue or self._generating:
             raise RuntimeError("weights cannot change while requests are generating: finish or abort them first")
-        self._past.clear()
+        self._forget()
         own = self.model.state_dict(keep_vars=True)
         given = set()
         with torch.no_grad():
@@ -157,33 +101,66 @@ class TransformersEngine:
 
     def sleep(self) -> None:
         """Drop every cache. The weights stay where they are: they are the trainer's own."""
-        if self._queue or self._cohorts:
+        if self._queue or self._generating:
             raise RuntimeError("the engine cannot sleep while requests are generating")
-        self._past.clear()
+        self._forget()
         self._asleep = True
 
     def wake(self) -> None:
         self._asleep = False
 
-    def _admit(self, requests: list[Request]) -> None:
-        fresh, continued = [], []
-        for request in requests:
-            past = self._take_past(request)
-            (continued if past else fresh).append((request, past))
-        if fresh:
-            self._cohorts.append(self._prefill_fresh([request for request, _ in fresh]))
-        if continued:
-            self._cohorts.append(self._prefill_continued([(r, p) for r, p in continued if p is not None]))
+    @property
+    def _generating(self) -> bool:
+        return self._batch is not None and self._batch.active
 
-    def _prefill_fresh(self, requests: list[Request]) -> _Cohort:
-        keys = [(r.token_ids, tuple(image.sha256 for image in r.images)) for r in requests]
+    def _forget(self) -> None:
+        self._batch = None
+        self._past.clear()
+
+    def _admit(self, requests: list[Request]) -> None:
+        """Rows that have finished leave, and these join."""
+        pairs = [(request, self._take_past(request) or self._prompt_of_sibling(request)) for request in requests]
+        self._leave(0)
+        if self._batch is not None:
+            self._batch.squeeze()
+        fresh = [request for request, past in pairs if past is None]
+        continued = [(request, past) for request, past in pairs if past is not None]
+        joining = [self._prefill_fresh(fresh)] if fresh else []
+        joining += [self._prefill_continued(continued)] if continued else []
+        for batch in joining:
+            if self._batch is None:
+                self._batch = batch
+            else:
+                self._batch.join(batch)
+
+    def _leave(self, least: int) -> None:
+        """Finished rows leave the batch, but for so many that `least` rows stay; what a next turn may continue of those
+        that leave is taken out first."""
+        batch = self._batch
+        if batch is None:
+            return
+        spare = max(0, least - sum(row.active for row in batch.rows))
+        staying = []
+        for place, row in enumerate(batch.rows):
+            if row.active or spare > 0:
+                spare -= not row.active
+                staying.append(place)
+            elif self._past.get(row.request.episode) is row:
+                self._past[row.request.episode] = batch.past(row)
+        if not staying:
+            self._batch = None
+        elif len(staying) < len(batch.rows):
+            batch.keep(staying)
+
+    def _prefill_fresh(self, requests: list[Request]) -> Batch:
+        keys = [_key(request) for request in requests]
         distinct = dict(zip(keys, requests, strict=True))
         index = {key: row for row, key in enumerate(distinct)}
         cache = DynamicCache(config=self.model.config.get_text_config())
-        prefilled = self._prefill([(request, _NOTHING) for request in distinct.values()], cache)
-        return _Cohort(requests, prefilled.repeat(torch.tensor([index[key] for key in keys], device=self.model.device)))
+        prefilled = self._prefill([(request, NOTHING) for request in distinct.values()], cache)
+        return Batch(requests, prefilled, [index[key] for key in keys])
 
-    def _prefill_continued(self, pairs: list[tuple[Request, _Past]]) -> _Cohort:
+    def _prefill_continued(self, pairs: list[tuple[Request, Past]]) -> Batch:
         pasts = [past for _, past in pairs]
         width = max(past.keys[0].shape[1] for past in pasts)
         cache = DynamicCache(config=self.model.config.get_text_config())
@@ -191,9 +168,9 @@ class TransformersEngine:
             keys = torch.stack([_pad_left(past.keys[layer], width) for past in pasts])
             values = torch.stack([_pad_left(past.values[layer], width) for past in pasts])
             cache.update(keys, values, layer)
-        return _Cohort([request for request, _ in pairs], self._prefill(pairs, cache))
+        return Batch([request for request, _ in pairs], self._prefill(pairs, cache))
 
-    def _prefill(self, pairs: Sequence[tuple[Request, _Past]], cache: DynamicCache) -> _Prefilled:
+    def _prefill(self, pairs: Sequence[tuple[Request, Past]], cache: DynamicCache) -> Prefilled:
         """Run what the caches do not hold yet."""
         ids, positions, images = [], [], []
         for request, past in pairs:
@@ -216,59 +193,63 @@ class TransformersEngine:
         device = self.model.device
         mask = mask.to(device)
         hidden = hidden_states(self.model, input_ids.to(device), mask, position_ids.to(device), images, cache)
-        following = torch.tensor([int(place.max()) + 1 for place in positions], device=device)
-        return _Prefilled(cache, mask, following, next_token_logits(self.model, hidden[:, -1]))
+        lengths = [kept + len(tokens) for kept, tokens in zip(held, ids, strict=True)]
+        following = [int(place.max()) + 1 for place in positions]
+        return Prefilled(cache, mask, lengths, following, next_token_logits(self.model, hidden[:, -1]))
 
-    def _advance(self, cohort: _Cohort) -> list[Completion]:
+    def _advance(self, batch: Batch) -> list[Completion]:
         """Draw one token a row from the last logits; if any row goes on, run the model on the drawn tokens."""
-        tokens, logprobs = self._choose(cohort)
+        if not batch.active:
+            return []
+        tokens, logprobs = batch.choose()
         finished = []
-        drawn = zip(cohort.requests, tokens.tolist(), logprobs.tolist(), strict=True)
-        for row, (request, token, logprob) in enumerate(drawn):
-            if not cohort.active[row]:
+        for row, token, logprob in zip(batch.rows, tokens.tolist(), logprobs.tolist(), strict=True):
+            if not row.active:
                 continue
-            cohort.tokens[row].append(token)
-            cohort.logprobs[row].append(logprob)
+            row.tokens.append(token)
+            row.logprobs.append(logprob)
+            request = row.request
             stopped = token in request.sampling.stop_ids
-            if stopped or len(cohort.tokens[row]) == request.sampling.max_tokens:
-                cohort.active[row] = False
-                self._past[request.episode] = (cohort, row)
-                ids, values = tuple(cohort.tokens[row]), tuple(cohort.logprobs[row])
+            if stopped or len(row.tokens) == request.sampling.max_tokens:
+                row.active = False
+                self._past[request.episode] = row
                 reason = "stop" if stopped else "length"
-                finished.append(Completion(request.id, ids, values, reason, self.weight_version))
-        if any(cohort.active):
-            cohort.mask = torch.nn.functional.pad(cohort.mask, (0, 1), value=1)
-            position = (cohort.start.position + cohort.step)[None, :, None].expand(3, -1, 1)
-            hidden = hidden_states(self.model, tokens[:, None], cohort.mask, position, [], cohort.cache)
-            cohort.logits = next_token_logits(self.model, hidden[:, -1])
-            cohort.step += 1
+                finished.append(
+                    Completion(request.id, tuple(row.tokens), tuple(row.logprobs), reason, self.weight_version)
+                )
+        if batch.active:
+            batch.mask = pad(batch.mask, (0, 1), value=1)
+            position = batch.position[None, :, None].expand(3, -1, 1)
+            hidden = hidden_states(self.model, tokens[:, None], batch.mask, position, [], batch.cache)
+            batch.logits = next_token_logits(self.model, hidden[:, -1])
+            batch.position = batch.position + 1
+            if 2 * max(FEW_ROWS, sum(row.active for row in batch.rows)) <= len(batch.rows):
+                self._leave(FEW_ROWS)
         return finished
 
-    def _choose(self, cohort: _Cohort) -> tuple[torch.Tensor, torch.Tensor]:
-        """(batch,) tokens drawn from the cohort's logits, and their log-probabilities."""
-        batch = len(cohort.requests)
-        tokens = torch.zeros(batch, dtype=torch.long, device=cohort.mask.device)
-        chosen = torch.zeros(batch, device=cohort.mask.device)
-        for (temperature, banned), rows in _by_distribution(cohort.requests).items():
-            index = torch.tensor(rows, device=tokens.device)
-            logprobs = token_logprobs(cohort.logits[index], temperature, banned)
-            picked = logprobs.argmax(-1) if temperature == 0 else draw(logprobs, cohort.uniforms[index, cohort.step])
-            tokens[index] = picked
-            chosen[index] = logprobs.gather(-1, picked[:, None])[:, 0]
-        return tokens, chosen
-
-    def _take_past(self, request: Request) -> _Past | None:
+    def _take_past(self, request: Request) -> Past | None:
         """The episode's cache, if the request continues exactly what it holds."""
-        held = self._past.pop(request.episode, None)
-        if held is None:
+        past = self._past.pop(request.episode, None)
+        if isinstance(past, Running):
+            assert self._batch is not None
+            past = self._batch.past(past)
+        if past is None:
             return None
-        cohort, row = held
-        past, pictures = cohort.extract(row), cohort.requests[row].images
         # At least one token must be left to run: its logits are what the first draw needs.
         longer = len(request.token_ids) > len(past.token_ids)
         continues = longer and request.token_ids[: len(past.token_ids)] == past.token_ids
-        same = [image.sha256 for image in pictures] == [image.sha256 for image in request.images[: len(pictures)]]
+        same = past.images == tuple(image.sha256 for image in request.images[: len(past.images)])
         return past if continues and same else None
+
+    def _prompt_of_sibling(self, request: Request) -> Past | None:
+        """The cache of an equal prompt whose first turn is being generated: a sibling that joined earlier."""
+        if self._batch is None or request.token_ids[-1] == self.image_token_id:
+            return None
+        for row in self._batch.rows:
+            other = row.request
+            if row.active and _key(other) == _key(request):
+                return self._batch.prompt(row)
+        return None
 
 
 def expand(
@@ -288,12 +269,10 @@ def expand(
     return expanded, spans
 
 
-def _by_distribution(requests: Sequence[Request]) -> dict[tuple[float, tuple[int, ...]], list[int]]:
-    rows: dict[tuple[float, tuple[int, ...]], list[int]] = {}
-    for row, request in enumerate(requests):
-        rows.setdefault((request.sampling.temperature, request.sampling.banned_ids), []).append(row)
-    return rows
+def _key(request: Request) -> tuple[int, tuple[str, ...], tuple[int, ...]]:
+    """Equal for requests whose rows are equal, token for token and pixel for pixel."""
+    return len(request.token_ids), tuple(image.sha256 for image in request.images), request.token_ids
 
 
 def _pad_left(tensor: torch.Tensor, width: int) -> torch.Tensor:
-    return torch.nn.functional.pad(tensor, (0, 0, width - tensor.shape[1], 0))
+    return pad(tensor, (0, 0, width - tensor.shape[1], 0))

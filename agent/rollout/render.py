@@ -11,10 +11,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..errors import ObservationError
+from ..errors import CheckpointError, ObservationError
 from ..model.processor import ProcessedImage, Processor
 from ..types import ImageSpan, Row, Segment
-from .chat import ChatFamily, read_chat_family
+from .chat import FIRST, ChatFamily, ObservationRole, read_chat_family
+from .conversation import Conversations, Message, cutter
 
 SAMPLED = 16  # every 16th pixel either way tells most pictures apart
 
@@ -37,35 +38,84 @@ class Renderer:
     """Makes segments for one checkpoint's tokenizer, pictures and chat template, and keeps the pixels it rendered.
 
     `pixels(sha256)` gives sampler and trainer the very same tensors.
+
+    Args:
+        processor: Of the checkpoint.
+        observations: As what an environment's answers are rendered: "user" messages, or the family's "tool" responses.
+
+    Raises:
+        CheckpointError: the chat template or the tokenizer cannot be used (see `chat.read_chat_family`).
     """
 
-    def __init__(self, processor: Processor) -> None:
+    def __init__(self, processor: Processor, observations: ObservationRole = "user") -> None:
         self.processor = processor
-        self.family: ChatFamily = read_chat_family(processor.tokenizer, processor.image_token)
+        self.family: ChatFamily = read_chat_family(processor.tokenizer, processor.image_token, observations)
+        self._conversations = Conversations(processor.tokenizer, processor.control_tokens, self.family.plain_roles)
+        self._control = cutter(processor.control_tokens)
         self._pixels: dict[str, ProcessedImage] = {}
         self._latest: dict[tuple[tuple[int, ...], bytes], ProcessedImage] = {}
         self._prompts: dict[tuple[str, tuple[str, ...], int], Segment] = {}
         self._cuts: dict[str, list[str]] = {}
+        self._check_tokens()
 
     def prompt(self, text: str, images: Sequence[np.ndarray], turn: int = 0) -> Segment:
         """The first (or rebuilt) prompt, up to where the policy's answer begins. Siblings share one."""
-        content = self._content(text, images)
+        content = self._content(text, images, self.family.image)
         key = (text, tuple(part.sha256 for part in content if isinstance(part, ProcessedImage)), turn)
         if key not in self._prompts:
-            parts = [Trusted(self.family.opening), *content, Trusted(self.family.reply)]
-            self._prompts[key] = self._segment("prompt", parts, turn)
+            if self.family.rewrites_history:
+                self._prompts[key] = self.conversation([Message("user", text, tuple(images))], turn)
+            else:
+                parts = [Trusted(self.family.opening), *content, Trusted(self.family.reply)]
+                self._prompts[key] = self._segment("prompt", parts, turn)
         return self._prompts[key]
 
+    def conversation(self, messages: Sequence[Message], turn: int) -> Segment:
+        """The prompt of a new row: what the family's template makes of a whole conversation, token for token, up to
+        where the next answer begins. For families that rewrite history.
+
+        Raises:
+            CheckpointError: the template refuses the conversation, or drops pictures of it.
+        """
+        pictures = [self._processed(image) for message in messages for image in message.images]
+        pieces = self._conversations.cut(messages)
+        shown = pieces[1::2].count(self.processor.image_token)
+        if shown != len(pictures):
+            raise CheckpointError(
+                f"the chat template shows {shown} of a conversation's {len(pictures)} pictures, and not which; use a "
+                "template that shows all, or an environment that restarts its context"
+            )
+        waiting = iter(pictures)
+        parts: list[Trusted | Untrusted | ProcessedImage] = []
+        for index, piece in enumerate(pieces):
+            if index % 2 == 0:
+                parts.append(Untrusted(piece))
+            else:
+                parts.append(next(waiting) if piece == self.processor.image_token else Trusted(piece))
+        return self._segment("prompt", parts, turn)
+
     def observation(self, text: str, images: Sequence[np.ndarray], turn: int, answer_ended: bool) -> Segment:
-        """What the environment answered, as the next user message, up to where the next answer begins.
+        """What the environment answered, as the next message, up to where the next answer begins.
 
         `answer_ended`: whether the policy sampled its end token; if not (cut by the token limit), the end token is put
         here, as a token that nobody is trained on.
+
+        Raises:
+            CheckpointError: the family rewrites history, so that nothing can be appended (see `conversation`), or has
+                no place for pictures here.
         """
-        head = self.family.following if answer_ended else self.family.closing + self.family.following
-        return self._segment(
-            "observation", [Trusted(head), *self._content(text, images), Trusted(self.family.reply)], turn
-        )
+        family = self.family
+        if family.rewrites_history:
+            raise CheckpointError("this chat template rewrites earlier turns: nothing can be appended to a row of its")
+        if images and family.observation_image is None:
+            raise CheckpointError(
+                f"this chat template has no place for pictures in a {family.observations} message after the first "
+                "turn; use an environment that answers without pictures"
+                + (", or set rollout.observations to 'user'" if family.observations == "tool" else "")
+            )
+        head = family.following if answer_ended else family.closing + family.following
+        content = self._content(text, images, family.observation_image or "")
+        return self._segment("observation", [Trusted(head), *content, Trusted(family.resuming)], turn)
 
     def demonstration(self, text: str, turn: int) -> Segment:
         """An action written by somebody else than the policy, with its end token: what a cold start imitates."""
@@ -91,8 +141,24 @@ class Renderer:
         self._latest.clear()
         self._prompts.clear()  # they hold pictures that may be gone now
 
-    def _content(self, text: str, images: Sequence[np.ndarray]) -> list[Trusted | Untrusted | ProcessedImage]:
-        before, after = self.family.image.split(self.processor.image_token)
+    def _check_tokens(self) -> None:
+        """Text is encoded between control tokens, piece by piece: a tokenizer for which that is not the same is none
+        whose tokens could be told."""
+        family = self.family
+        ours = self._encode([Trusted(family.opening), Untrusted(FIRST), Trusted(family.reply)])
+        text = family.opening + FIRST + family.reply
+        own = self.processor.tokenizer.backend_tokenizer.encode(text, add_special_tokens=False).ids
+        if ours != own:
+            raise CheckpointError(
+                f"the tokenizer makes {own[:20]} of the chat template's text {text[:80]!r} as a whole, and {ours[:20]} "
+                "of the pieces between its control tokens: it looks across them. Use a byte-level tokenizer"
+            )
+
+    def _content(
+        self, text: str, images: Sequence[np.ndarray], frame: str
+    ) -> list[Trusted | Untrusted | ProcessedImage]:
+        """A message's content; `frame` is what stands for one picture."""
+        before, _, after = frame.partition(self.processor.image_token)
         parts: list[Trusted | Untrusted | ProcessedImage] = []
         for image in images:
             parts += [Trusted(before), self._processed(image), Trusted(after)]
@@ -148,20 +214,9 @@ class Renderer:
 
     def _pieces(self, text: str) -> list[str]:
         """A template's text cut at its control tokens. A family has a handful of such texts."""
-        if text in self._cuts:
-            return self._cuts[text]
-        pieces = [text]
-        for token in sorted(self.processor.control_tokens, key=len, reverse=True):
-            cut: list[str] = []
-            for piece in pieces:
-                if piece in self.processor.control_tokens:
-                    cut.append(piece)
-                    continue
-                for part in piece.split(token):
-                    cut += [part, token]
-                cut.pop()
-            pieces = cut
-        return self._cuts.setdefault(text, [piece for piece in pieces if piece])
+        if text not in self._cuts:
+            self._cuts[text] = [piece for piece in self._control.split(text) if piece]
+        return self._cuts[text]
 
 
 def _same_pixels(one: np.ndarray, other: np.ndarray) -> bool:

@@ -1,7 +1,8 @@
 """Environments in threads: calls go in, what they returned comes out.
 
-Two queues and a few threads. An executor's futures do the same at ten times the cost, which with environments that
-answer in a millisecond is a tenth of the run.
+Two queues and threads. An executor's futures do the same at ten times the cost, which with environments that answer in
+a millisecond is a tenth of the run. A thread is started when there are more calls than threads: slow tools get as many
+as they need.
 """
 
 from __future__ import annotations
@@ -21,17 +22,17 @@ Step: TypeAlias = "tuple[Episode, Completion | None]"
 
 
 class EnvironmentThreads:
-    """Threads that call environments. A context manager: at its end no thread is in an environment any more."""
+    """At most `count` threads that call environments. A context manager: at its end no thread is in one any more."""
 
     def __init__(self, count: int) -> None:
         self._asked: SimpleQueue[tuple[int, Step] | None] = SimpleQueue()
         self._answered: SimpleQueue[tuple[int, Step, Received | BaseException | None]] = SimpleQueue()
         self._last = sys.maxsize  # calls with a greater index are not made any more
-        self._threads = [Thread(target=self._work, name=f"env_{k}", daemon=True) for k in range(count)]
+        self._count = count
+        self._threads: list[Thread] = []
+        self._pending = 0  # calls asked for whose answers nobody has taken yet
 
     def __enter__(self) -> EnvironmentThreads:
-        for thread in self._threads:
-            thread.start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
@@ -43,7 +44,7 @@ class EnvironmentThreads:
 
     def start(self, step: Step) -> None:
         """Call an environment as soon as a thread is free."""
-        self._asked.put((0, step))
+        self._ask(0, step)
 
     def finished(self, wait: bool) -> list[tuple[Step, Received]]:
         """Calls that have ended, in the order in which they did; with `wait` at least one.
@@ -55,6 +56,7 @@ class EnvironmentThreads:
         try:
             while True:
                 _, step, answer = self._answered.get(block=wait and not found)
+                self._pending -= 1
                 found.append((step, _checked(answer)))
         except Empty:
             return found
@@ -66,13 +68,22 @@ class EnvironmentThreads:
             What an environment raised: the first in the order of `steps`, whichever was faster.
         """
         for index, step in enumerate(steps):
-            self._asked.put((index, step))
+            self._ask(index, step)
         answers: list[Received | BaseException | None] = [None] * len(steps)
         for _ in steps:
             index, _, answers[index] = self._answered.get()
+            self._pending -= 1
             if isinstance(answers[index], BaseException):
                 self._last = min(self._last, index)
         return [_checked(answer) for answer in answers]
+
+    def _ask(self, index: int, step: Step) -> None:
+        self._asked.put((index, step))
+        self._pending += 1
+        if len(self._threads) < min(self._count, self._pending):
+            thread = Thread(target=self._work, name=f"env_{len(self._threads)}", daemon=True)
+            self._threads.append(thread)
+            thread.start()
 
     def _work(self) -> None:
         while (asked := self._asked.get()) is not None:

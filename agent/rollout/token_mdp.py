@@ -51,7 +51,7 @@ class TokenMDP(gymnasium.Env[State, int]):
 
     `reset` takes the environment's own seed and `{"task": i}`. `info` has `action_mask` (int8, 1 for what a policy
     may choose), `turn`, and `outcome` once the episode is over. A state is a row: where the environment rebuilds its
-    prompt, the next state is the new prompt alone.
+    prompt, or the chat family rewrites history, the next state is the new prompt alone.
     """
 
     metadata: ClassVar[dict[str, Any]] = {"render_modes": []}  # type: ignore[misc]
@@ -103,7 +103,7 @@ class TokenMDP(gymnasium.Env[State, int]):
             raise RuntimeError("the episode is over: call reset()")
         self._turn_tokens += (token,)
         stopped = token in self.renderer.processor.stop_ids
-        if not stopped and len(self._turn_tokens) < self.budget.max_turn_tokens:
+        if not stopped and len(self._turn_tokens) < self._running.turn_limit:
             return self._state(), 0.0, False, False, self._info()
         episode = self._running
         turn = Completion(episode.id, self._turn_tokens, None, "stop" if stopped else "length", 0)

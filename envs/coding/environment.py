@@ -329,16 +329,13 @@ class Coding(Environment[CodingWorld]):
 
         constant: always the same answer; random: the answer to some question about some document; blind: the answer
         that another document of the kind gives to the same question. With programs also hasty: the expert, but two
-        times in three whatever is wrong is taken for noise, and the answer to what was mended in vain is a random one.
+        times in three whatever is wrong is taken for noise, and what was mended in vain is answered by "unknown".
         """
         hasty = ("hasty",) if self.tools and "noise" in self.faults else ()
         arguments.one_of("baseline", name, ("constant", "random", "blind", *hasty))
         world, author = self.task.world, Author(rng)
         if name == "hasty":
-            action = self._hasty(rng)
-            if action is not None:
-                return action
-            name = "random"
+            return self._hasty(rng)
         if self.ask == "name":
             guess = author.one(self.faults) if name == "random" else self.faults[0]
             return say("guess", "answer", guess)
@@ -356,15 +353,14 @@ class Coding(Environment[CodingWorld]):
                 break
         return say("guess", "answer", answer)
 
-    def _hasty(self, rng: np.random.Generator) -> str | None:
-        """The next action, or None for an answer that is a guess."""
+    def _hasty(self, rng: np.random.Generator) -> str:
         named = self._progress.named
         if named is None:
             return self.solve()[0] if not int(rng.integers(3)) else self._naming(("noise",))
         truth = frozenset(self.task.world.plan.problems)
         if not self._progress.programs and named != {"none"}:
             return self._mending([problem for problem in PROBLEMS if problem in named])
-        return self.solve()[-1] if named == (truth or {"none"}) else None
+        return self.solve()[-1] if named == (truth or {"none"}) else say("it cannot be read", "answer", "unknown")
 
     # Scoring.
 

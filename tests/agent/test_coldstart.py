@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import gymnasium
 import pytest
 import torch
 
@@ -13,10 +14,14 @@ from agent.engine.batching import make_batch
 from agent.errors import AgentError, ConfigError
 from agent.model.load import VLM
 from agent.roles.actor import Actor
-from agent.rollout.environments import EnvironmentSpec
+from agent.rollout.environments import EnvironmentPool, EnvironmentSpec
+from agent.rollout.episode import Budget, EpisodeSpec
+from agent.rollout.episodes import DriverOptions, EpisodeDriver
 from agent.rollout.render import Renderer
+from agent.rollout.scripted import ScriptedEngine
 from agent.run import run
-from tests.agent.run_fixtures import quiet, small_config, tiny_vlm
+from agent.seeds import derive_seed
+from tests.agent.run_fixtures import Parity, quiet, small_config, tiny_vlm
 
 ENV = EnvironmentSpec("Test/Parity-v0", {"split": "train"})
 SOLVE = [Demonstrations()]
@@ -50,7 +55,7 @@ def started(
 
 
 def test_a_demonstration_is_a_whole_episode_of_the_expert(vlm: VLM) -> None:
-    row = demonstrator_of(vlm).row(0)
+    (row,) = demonstrator_of(vlm).rows(0)
     assert [segment.kind for segment in row.segments] == ["prompt", "action", "observation", "action"]
     for action in row.actions:
         assert vlm.processor.decode(action.token_ids[:-1]) == "bdfh"
@@ -60,28 +65,86 @@ def test_a_demonstration_is_a_whole_episode_of_the_expert(vlm: VLM) -> None:
 
 def test_a_demonstration_is_the_same_whenever_it_is_made(vlm: VLM) -> None:
     sources = (Demonstrations(), Demonstrations(demonstrator="random"), Demonstrations({"turns": 1}))
-    forwards = [demonstrator_of(vlm, *sources).row(index) for index in range(6)]
+    forwards = [demonstrator_of(vlm, *sources).rows(index) for index in range(6)]
     one = demonstrator_of(vlm, *sources)
-    backwards = [one.row(index) for index in reversed(range(6))][::-1]
+    backwards = [one.rows(index) for index in reversed(range(6))][::-1]
     assert forwards == backwards
-    assert [demonstrator_of(vlm, *sources, seed=1).row(index) for index in range(6)] != forwards
+    assert [demonstrator_of(vlm, *sources, seed=1).rows(index) for index in range(6)] != forwards
 
 
 def test_demonstrations_differ_from_each_other(vlm: VLM) -> None:
     demonstrator = demonstrator_of(vlm)
-    assert len({demonstrator.row(index).token_ids for index in range(8)}) > 4
+    assert len({demonstrator.rows(index)[0].token_ids for index in range(8)}) > 4
 
 
 def test_sources_are_mixed_by_their_weights(vlm: VLM) -> None:
     """Weights 3 and 1: three quarters of 200 within four standard deviations (6.1 each)."""
     demonstrator = demonstrator_of(vlm, Demonstrations({"turns": 1}, weight=3.0), Demonstrations(weight=1.0))
-    short = sum(len(list(demonstrator.row(index).actions)) == 1 for index in range(200))
+    short = sum(len(list(demonstrator.rows(index)[0].actions)) == 1 for index in range(200))
     assert 125 < short < 175
 
 
 def test_a_named_baseline_may_demonstrate(vlm: VLM) -> None:
-    row = demonstrator_of(vlm, Demonstrations(demonstrator="constant")).row(0)
+    (row,) = demonstrator_of(vlm, Demonstrations(demonstrator="constant")).rows(0)
     assert {vlm.processor.decode(action.token_ids[:-1]) for action in row.actions} == {"a"}
+
+
+class Rebuilt(Parity):
+    """Says at its second turn that its observation is the whole prompt."""
+
+    def step(self, action: str) -> Any:
+        *given, info = super().step(action)
+        return (*given, info | {"context": "restart"})
+
+
+def test_a_demonstration_has_the_rows_of_a_rollout_where_the_environment_rebuilds_its_prompt(vlm: VLM) -> None:
+    """And where the chat family rewrites history: an engine that says what the expert says gets the same rows."""
+    gymnasium.register("Test/Rebuilt-v0", Rebuilt)
+    kept = vlm.processor.tokenizer.chat_template
+    forgetful = kept.replace("{{ part['text'] }}", "{{ part['text'].split('</think>')[-1] }}")
+    try:
+        for id, template in [("Test/Rebuilt-v0", kept), ("Test/Parity-v0", forgetful), ("Test/Parity-v0", kept)]:
+            vlm.processor.tokenizer.chat_template = template
+            renderer = Renderer(vlm.processor)
+            spec = EnvironmentSpec(id, {"split": "train", "turns": 3})
+            demonstrator = Demonstrator(spec, ColdStartConfig(sources=SOLVE), renderer, 0)
+            rows = demonstrator.rows(4)
+            expert = (*vlm.processor.encode("bdfh"), *vlm.processor.stop_ids)
+            engine = ScriptedEngine(lambda request: (list(expert), [-1.0] * len(expert)))  # noqa: B023
+            episode = EpisodeSpec(None, derive_seed(0, "cold start world", 4), 0)
+            driver = EpisodeDriver(engine, renderer, EnvironmentPool(spec), DriverOptions(threads=1))
+            (played,) = driver.run([episode], Budget(1.0, 8, 400, 9))
+            assert [len(row.segments) for row in rows] == (
+                [6] if (id, template) == ("Test/Parity-v0", kept) else [2] * 3
+            )
+            assert [[(s.kind, s.token_ids, s.images, s.turn) for s in row.segments] for row in rows] == [
+                [(s.kind, s.token_ids, s.images, s.turn) for s in row.segments] for row in played.rows
+            ]
+    finally:
+        vlm.processor.tokenizer.chat_template = kept
+        gymnasium.registry.pop("Test/Rebuilt-v0")
+
+
+def test_every_row_of_a_demonstration_is_learned() -> None:
+    """With a learning rate of 0, the loss reported is that of the action tokens of all rows."""
+    gymnasium.register("Test/Rebuilt-v0", Rebuilt)
+    try:
+        vlm, env = tiny_vlm(), EnvironmentSpec("Test/Rebuilt-v0", {"split": "train"})
+        config = ColdStartConfig(sources=SOLVE, max_steps=10, batch_size=2, lr=0.0, stop_at=1.0)
+        demonstrator = Demonstrator(env, config, Renderer(vlm.processor), 0)
+        told: list[dict[str, float]] = []
+        cold_start(vlm, demonstrator, config, 0, lambda: 0.0, lambda step, m: told.append(m))
+        expected = []
+        for step in range(10):
+            rows = [*demonstrator.rows(2 * step), *demonstrator.rows(2 * step + 1)]
+            assert len(rows) == 4
+            batch = make_batch(rows, [0, 0, 1, 1], [0.0] * 4, demonstrator.renderer.pixels, vlm.processor.merge)
+            with torch.no_grad():
+                expected.append(float(-Actor(vlm.model, 1.0, ()).logprobs(batch)[0].sum() / batch.action_mask.sum()))
+        (line,) = [line for line in told if "loss" in line]
+        assert line["loss"] == pytest.approx(sum(expected) / 10, rel=1e-3)
+    finally:
+        gymnasium.registry.pop("Test/Rebuilt-v0")
 
 
 @pytest.mark.parametrize("name", ["expert", "blind", "Solve"])
@@ -104,7 +167,7 @@ def test_the_loss_lies_on_action_tokens_only(vlm: VLM) -> None:
     assert all(torch.equal(tensor, before[name]) for name, tensor in vlm.model.state_dict().items())
     demonstrator, actor, expected, everything = demonstrator_of(vlm), Actor(vlm.model, 1.0, ()), [], []
     for step in range(10):
-        rows = [demonstrator.row(2 * step), demonstrator.row(2 * step + 1)]
+        rows = [*demonstrator.rows(2 * step), *demonstrator.rows(2 * step + 1)]
         batch = make_batch(rows, [0, 1], [0.0, 0.0], demonstrator.renderer.pixels, vlm.processor.merge)
         with torch.no_grad():
             expected.append(float(-actor.logprobs(batch)[0].sum() / batch.action_mask.sum()))

@@ -16,6 +16,7 @@ from agent.lesson import Lesson, Rewards, _of_last_rows, mini_batches, prepare, 
 from agent.parts import Parts
 from agent.train import learner_of
 from agent.types import Row, Segment
+from agent.update import accumulate_gradient
 from tests.agent.test_train import prepared
 
 
@@ -147,3 +148,24 @@ def test_the_final_value_of_a_trajectory_is_that_of_its_last_row() -> None:
     rows = [Row((Segment("prompt", (1,), 0), Segment("action", (5,), turn))) for turn in (0, 1, 0)]
     batch = make_batch(rows, [1, 1, 2], [0.0] * 3, {}.__getitem__, 1)
     assert _of_last_rows(torch.tensor([7.0, 8.0, 9.0]), batch, 4).tolist() == [0.0, 8.0, 9.0, 0.0]
+
+
+def test_of_last_turns_alone_only_their_tokens_carry_the_loss(tmp_path: Path) -> None:
+    config, parts, every = lesson(tmp_path, algorithm={"family": "grpo"})
+    _, _, last = lesson(tmp_path / "b", algorithm={"family": "grpo", "selection": SelectionConfig(turns="last")})
+    assert every.experience is not None and last.experience is not None
+    assert every.trained.tolist() == [t.action_count for t in every.trajectories]
+    ends = [[len(a.token_ids) for a in t.actions if a.turn == 1] for t in last.trajectories]
+    assert last.trained.tolist() == [sum(lengths) for lengths in ends] and all(ends)
+    for ours, whole, trained in zip(last.advantages, every.advantages, last.trained.tolist(), strict=True):
+        assert ours == [0.0] * (len(whole) - trained) + whole[len(whole) - trained :]
+    batch = last.experience.batch
+    assert batch.action_mask.sum(1).tolist() == last.trained.tolist()
+    assert torch.equal(batch.action_mask, every.experience.batch.action_mask & (batch.turns == 1))
+    gradients = []
+    for made in (every, last):
+        learner = learner_of(config, parts)
+        accumulate_gradient(learner, made.experience, torch.ones(6) / int(made.trained.sum()))
+        gradients.append(torch.cat([p.grad.flatten() for p in parts.vlm.model.parameters() if p.grad is not None]))
+        parts.train_engine.discard()
+    assert float((gradients[0] - gradients[1]).abs().max()) > 1e-4

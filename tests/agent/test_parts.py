@@ -11,7 +11,7 @@ from gymnasium import spaces
 from agent.config import EnvironmentConfig, ModelConfig
 from agent.config_algorithm import DivergenceConfig
 from agent.engine.checkpoint import save_checkpoint
-from agent.errors import ConfigError
+from agent.errors import CheckpointError, ConfigError
 from agent.model.load import load_vlm
 from agent.parts import Parts, build, environment_spec, placement, tokenizer_texts
 from tests.agent.run_fixtures import SHAPE, TASKS, Parity, small_config, tiny_folder
@@ -42,6 +42,11 @@ def test_sampler_and_trainer_work_on_the_same_weights(tmp_path: Path) -> None:
     assert parts.actor.temperature == 1.0
     assert parts.actor.banned_ids == parts.vlm.processor.banned_ids
     parts.close()
+
+
+def test_answers_of_tools_as_tool_responses_are_refused_where_the_template_has_none(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="tool"):
+        build(small_config(tmp_path, rollout={"observations": "tool"}), tmp_path, None)
 
 
 def test_without_a_divergence_there_is_no_reference(tmp_path: Path) -> None:

@@ -450,3 +450,24 @@ def test_without_a_test_the_report_has_no_rows(tmp_path: Path) -> None:
     done = finish(small_config(tmp_path, evaluation={"test_episodes": 0, "validate_every": 0}))
     assert done.report["rows"] == []
     assert all("validation" not in line for line in timeless(done.folder))
+
+
+def test_what_the_recipe_names_is_reported_beside_the_primary_metric(tmp_path: Path) -> None:
+    config = small_config(tmp_path)
+    beside = replace(config.evaluation, measures=["missing"], variants={"one turn": {"turns": 1}}, sampled=False)
+    rows = finish(replace(config, evaluation=beside)).report["rows"]
+    found = {(row["name"], row["metric"]): row for row in rows if row["decoding"] == "greedy"}
+    assert {name for name, metric in found if metric == "missing"} == {"before", "after"}
+    assert found["after", "missing"]["value"] == 0.0
+    varied = found["after, one turn", "evenness"]
+    assert (varied["episodes"], varied["decoding"]) == (found["after", "evenness"]["episodes"], "greedy")
+    # One turn in place of two, of the same worlds and the same policy: the first turns' shares alone.
+    assert varied["value"] != found["after", "evenness"]["value"]
+
+
+def test_a_variant_that_the_environment_refuses_is_told_before_anything_is_trained(tmp_path: Path) -> None:
+    config = small_config(tmp_path)
+    refused = replace(config, evaluation=replace(config.evaluation, variants={"more": {"tuns": 1}}))
+    with pytest.raises(ConfigError, match="tuns"):
+        run(refused, quiet()[0])
+    assert not (tmp_path / "runs" / "parity" / "metrics.jsonl").exists()

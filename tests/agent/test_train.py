@@ -154,8 +154,8 @@ def test_the_metrics_of_a_step_are_those_of_its_recorded_trajectories(tmp_path: 
         assert line["reward"] == pytest.approx(sum(t.outcome.score for t in read) / 6, abs=1e-6)
         assert line["turn_tokens"] == pytest.approx(sum(lengths) / len(lengths))
         assert line["turns"] == len(actions) / 6 == 2
-        assert line["cut_turns"] == sum(a.sampling.stop_reason == "length" for a in actions) / len(actions)
-        assert line["truncated"] == line["failed"] == 0.0
+        assert line["stop/length"] == sum(a.sampling.stop_reason == "length" for a in actions) / len(actions)
+        assert line["end/truncated"] == line["failed"] == 0.0 and line["end/terminated"] == 1.0
         # -log of a sampled token's probability is an estimate of the entropy: the same up to chance.
         surprise = -sum(lp for a in actions for lp in a.logprobs) / sum(lengths)
         assert line["entropy"] == pytest.approx(surprise, rel=0.3)

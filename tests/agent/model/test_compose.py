@@ -29,7 +29,6 @@ from agent.model.forward import hidden_states, next_token_logits, plain_inputs
 from agent.model.load import VLM, load_vlm
 from agent.model.lora import adapter_off, attach, merged_tensors
 from agent.model.positions import mrope_positions
-from agent.model.tiny import make_tokenizer
 from agent.model.trainable import freeze, gradient_norms, parts
 from agent.model.value_head import own_trunk
 from agent.roles.actor import Actor
@@ -39,40 +38,13 @@ from agent.rollout.episodes import DriverOptions, EpisodeDriver
 from agent.rollout.hf import TransformersEngine
 from agent.rollout.render import Renderer
 from agent.types import ImageSpan, Row, Trajectory
+from tests.agent.checkpoints import CLIP, LLAMA, PATCH, SIDE, write_text_tokenizer
 
 Picture = Callable[..., np.ndarray]
 # The bound of tests/agent/roles/test_actor.py: 99.9% of the tokens, and all that are not too rare for rounding.
 MOST, ALL, SEEN = 2e-5, 1e-4, 1e-6
-SIDE, PATCH = 28, 7
-CLIP = {
-    "model_type": "clip_vision_model",
-    "hidden_size": 32,
-    "intermediate_size": 64,
-    "num_hidden_layers": 3,
-    "num_attention_heads": 2,
-    "image_size": SIDE,
-    "patch_size": PATCH,
-    "initializer_range": 0.2,
-    "initializer_factor": 4.0,
-}
 SIGLIP = {k: v for k, v in CLIP.items() if k != "initializer_factor"} | {"model_type": "siglip_vision_model"}
-LLAMA = {
-    "model_type": "llama",
-    "hidden_size": 64,
-    "intermediate_size": 96,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-    "num_key_value_heads": 1,
-    "initializer_range": 0.2,
-    "vocab_size": 310,  # the tokenizer's, so that the image token needs a row more
-}
 QWEN2 = LLAMA | {"model_type": "qwen2", "vocab_size": 384, "tie_word_embeddings": True}
-TEXTS = ["How many red circles are there? Look again."] * 8
-# Of a text-only model, in the manner of Llama 2: contents are texts, trimmed; the system message is part of the first.
-TEXT_TEMPLATE = (
-    "{% for message in messages %}{% if message['role'] == 'user' %}[INST] {{ message['content'] | trim }} [/INST]"
-    "{% else %} {{ message['content'] }}{{ eos_token }}{% endif %}{% endfor %}"
-)
 KINDS: dict[str, dict[str, Any]] = {
     "clip+llama": {"vision": CLIP, "language": LLAMA},
     "siglip+qwen2": {"vision": SIGLIP, "language": QWEN2},
@@ -82,11 +54,7 @@ KINDS: dict[str, dict[str, Any]] = {
 
 @pytest.fixture(scope="session")
 def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("tokenizer")
-    made = make_tokenizer(TEXTS, 310)
-    made.chat_template = TEXT_TEMPLATE
-    made.save_pretrained(folder)
-    return folder
+    return write_text_tokenizer(tmp_path_factory.mktemp("tokenizer"))
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,6 @@
 """How templates frame turns, against the templates themselves."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,10 +8,13 @@ import pytest
 from transformers import PreTrainedTokenizerBase
 
 from agent.errors import CheckpointError
-from agent.model.load import VLM, load_vlm
+from agent.model.compose import FLATTEN
+from agent.model.load import VLM
 from agent.rollout.chat import read_chat_family
 from agent.rollout.render import Renderer
 from agent.types import Row
+from tests.agent.checkpoints import TEXT_TEMPLATE
+from tests.agent.rollout.families import TOOLS_TEMPLATE, VICUNA_TEMPLATE
 
 IMAGE = "<|image_pad|>"
 WORDS = ["How many red circles?", "\nLook  again\n", "  ", "数 naïve 🙂\t", "{{ messages }}", "x<|object|>"]
@@ -79,28 +81,112 @@ def test_the_default_system_message_is_the_familys(
     assert not frame.rewrites_history
 
 
-def framed(vlm: VLM, template: str, eos: str = "<|im_end|>") -> Any:
+def framed(vlm: VLM, template: str, eos: str = "<|im_end|>", observations: Any = "user") -> Any:
     class Tokenizer:
         """The session's tokenizer with another template."""
 
         eos_token = eos
 
+        def __getattr__(self, name: str) -> Any:
+            return getattr(vlm.processor.tokenizer, name)
+
         def apply_chat_template(self, conversation: Any, **options: Any) -> Any:
             return vlm.processor.tokenizer.apply_chat_template(conversation, chat_template=template, **options)
 
     tokenizer: PreTrainedTokenizerBase = Tokenizer()  # type: ignore[assignment]
-    return read_chat_family(tokenizer, IMAGE)
+    return read_chat_family(tokenizer, IMAGE, observations)
 
 
 def test_a_template_that_drops_earlier_thoughts_rewrites_history(one_vlm: VLM, templates: dict[str, str]) -> None:
     assert framed(one_vlm, templates["forgetful"]).rewrites_history
 
 
-def test_a_template_that_moves_the_system_message_to_the_last_turn_rewrites_history(
-    one_vlm: VLM, templates: dict[str, str]
+IRREGULAR = {
+    "the system message moves to the last turn": ("loop.first and", "loop.last and"),
+    "later turns end otherwise": (
+        "{% if add_generation_prompt %}",
+        "{% if messages | length > 1 %}Now: {% endif %}{% if add_generation_prompt %}",
+    ),
+    "only the second turn ends otherwise": (
+        "{% if add_generation_prompt %}",
+        "{% if messages | length == 3 %}Now: {% endif %}{% if add_generation_prompt %}",
+    ),
+    "the third turn ends otherwise": (
+        "{% if add_generation_prompt %}",
+        "{% if messages | length > 3 %}Now: {% endif %}{% if add_generation_prompt %}",
+    ),
+    "the first turn begins otherwise once there are more": (
+        "{% for message in messages %}",
+        "{% if messages | length > 1 %}Chat: {% endif %}{% for message in messages %}",
+    ),
+    "answers are cut": ("{{ content['text'] }}", "{{ content['text'].split('</think>')[-1] }}"),
+}
+
+
+@pytest.mark.parametrize("fault", IRREGULAR)
+def test_where_turns_cannot_be_appended_the_template_rewrites_history(
+    one_vlm: VLM, templates: dict[str, str], fault: str
 ) -> None:
-    moved = templates["qwen2"].replace("loop.first and", "loop.last and")
-    assert framed(one_vlm, moved).rewrites_history
+    old, new = IRREGULAR[fault]
+    assert old in templates["qwen2"]
+    assert framed(one_vlm, templates["qwen2"].replace(old, new)).rewrites_history
+    assert not framed(one_vlm, templates["qwen2"]).rewrites_history
+
+
+def test_an_answer_without_an_end_token_in_the_history_is_rewritten(one_vlm: VLM) -> None:
+    """As in LLaVA 1.5's published template: the policy's end token would not be there."""
+    frame = framed(one_vlm, VICUNA_TEMPLATE.replace("<image>", IMAGE))
+    assert frame.rewrites_history
+    assert (frame.opening, frame.reply) == ("USER: ", " ASSISTANT:")
+
+
+@pytest.mark.parametrize("role", ["assistant", "tool"])
+def test_a_template_that_knows_texts_only_is_given_texts(one_vlm: VLM, role: str) -> None:
+    texts = TOOLS_TEMPLATE.replace(
+        "{%- for message in messages -%}",
+        f"{{%- for message in messages -%}}{{%- if message.role == '{role}' -%}}"
+        f"<|im_start|>{role}\n{{{{ message.content }}}}<|im_end|>\n{{%- else -%}}",
+        1,
+    ).replace("{%- endfor -%}{%- if add_gen", "{%- endif -%}{%- endfor -%}{%- if add_gen")
+    frame = framed(one_vlm, texts, observations="tool")
+    assert frame.plain_roles == {role}
+    assert not frame.rewrites_history
+    assert (frame.observation_image is None) == (role == "tool")
+
+
+def test_a_tools_response_is_framed_as_the_template_does(one_vlm: VLM) -> None:
+    frame = framed(one_vlm, TOOLS_TEMPLATE, observations="tool")
+    assert frame.following == "\n<|im_start|>user\n<tool_response>\n"
+    assert frame.resuming == "\n</tool_response><|im_end|>\n<|im_start|>assistant\n"
+    assert frame.observation_image == frame.image == "<|vision_start|><|image_pad|><|vision_end|>"
+    assert frame.reply == "<|im_end|>\n<|im_start|>assistant\n"
+    asked = framed(one_vlm, TOOLS_TEMPLATE)
+    assert (asked.following, asked.resuming) == ("\n<|im_start|>user\n", frame.reply)
+
+
+NO_TOOLS = {
+    "the role's name is written down, whatever it is": "qwen2",
+    "tools' messages are dropped": "qwen3",
+    "an unknown role is an answer": "text",
+    "it raises": "strict",
+}
+
+
+@pytest.mark.parametrize("fault", NO_TOOLS)
+def test_tool_responses_of_a_family_that_has_none_are_refused_with_what_to_do(
+    one_vlm: VLM, templates: dict[str, str], fault: str
+) -> None:
+    strict = templates["qwen3"].replace(
+        '{%- elif message.role == "assistant" %}',
+        "{%- elif message.role == 'tool' %}{{ raise_exception('no tools here') }}"
+        '{%- elif message.role == "assistant" %}',
+    )
+    text = FLATTEN.replace("IMAGE", repr(IMAGE)) + TEXT_TEMPLATE
+    template = {**templates, "strict": strict, "text": text}[NO_TOOLS[fault]]
+    eos = "<|im_end|>"
+    assert framed(one_vlm, template, eos).observations == "user"
+    with pytest.raises(CheckpointError, match=r"no tool responses: .*Set rollout\.observations to 'user'"):
+        framed(one_vlm, template, eos, "tool")
 
 
 SPOILED = {
@@ -115,11 +201,6 @@ SPOILED = {
     "no end token": ("<|im_end|>\n{% endif %}{% endfor %}", "\n{% endif %}{% endfor %}", "end token is '<|im_end|>'"),
     "it raises": ("{% set video", "{{ raise_exception('never') }}{% set video", "cannot be applied"),
     "its syntax is wrong": ("{% endif %}", "{% endfi %}", "cannot be applied"),
-    "later turns end otherwise": (
-        "{% if add_generation_prompt %}",
-        "{% if messages | length > 1 %}Now: {% endif %}{% if add_generation_prompt %}",
-        "and a later one with",
-    ),
 }
 
 
@@ -134,11 +215,3 @@ def test_a_template_that_cannot_be_trained_with_is_refused(one_vlm: VLM, templat
 def test_the_end_token_of_a_base_model_is_refused_with_what_to_do(one_vlm: VLM, templates: dict[str, str]) -> None:
     with pytest.raises(CheckpointError, match=r"set eos_token to the token that ends a turn"):
         framed(one_vlm, templates["qwen2"], eos="<|endoftext|>")
-
-
-def test_a_checkpoint_that_rewrites_history_loads_for_single_turns(
-    write_checkpoint: Callable[..., Path], templates: dict[str, str], tmp_path: Path
-) -> None:
-    renderer = Renderer(load_vlm(write_checkpoint(tmp_path, "qwen3_vl", template=templates["forgetful"])).processor)
-    assert renderer.family.rewrites_history
-    assert renderer.prompt("Count.", []).token_ids

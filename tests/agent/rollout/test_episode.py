@@ -1,7 +1,9 @@
 """One episode: which tokens a row holds, how it ends, whose fault it was."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,8 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.errors import CheckpointError, EnvironmentFault, ObservationError
-from agent.model.load import VLM, load_vlm
+from agent.collect import budget
+from agent.config import Config, EnvironmentConfig, RolloutConfig
+from agent.errors import EnvironmentFault, ObservationError
+from agent.model.load import VLM
+from agent.rollout.conversation import Message
 from agent.rollout.engine import Request
 from agent.rollout.environments import EnvironmentPool
 from agent.rollout.episode import Budget, EpisodeSpec
@@ -18,7 +23,8 @@ from agent.rollout.episodes import DriverOptions, EpisodeDriver
 from agent.rollout.render import Renderer
 from agent.rollout.scripted import ScriptedEngine
 from agent.seeds import derive_seed
-from agent.types import Trajectory
+from agent.types import Row, Trajectory
+from tests.agent.rollout.families import processor_of
 
 PoolOf = Callable[..., EnvironmentPool]
 Picture = Callable[..., np.ndarray]
@@ -378,11 +384,123 @@ def test_a_step_of_another_form_stops_the_run(
         play(one_renderer, pool_of(lambda s, t: [first(), returned]))
 
 
-def test_a_template_that_rewrites_history_plays_single_turns_and_restarts_and_refuses_to_append(
-    write_checkpoint: Callable[..., Any], templates: dict[str, str], tmp_path: Any, pool_of: PoolOf
+@pytest.fixture
+def forgetful(tmp_path: Path) -> Renderer:
+    """Of a family whose template drops earlier thoughts."""
+    return Renderer(processor_of(tmp_path, "thinking"))
+
+
+def test_where_history_is_rewritten_each_turn_is_a_row_of_the_same_trajectory(
+    forgetful: Renderer, pool_of: PoolOf, picture: Picture
 ) -> None:
-    forgetful = Renderer(load_vlm(write_checkpoint(tmp_path, "qwen3_vl", template=templates["forgetful"])).processor)
-    restarted, _ = play(forgetful, pool_of(lambda s, t: [first(), next_(context="restart"), last()]))
-    assert len(restarted.rows) == 2
-    with pytest.raises(CheckpointError, match="rewrites earlier turns"):
-        play(forgetful, pool_of(lambda s, t: [first(), next_(), last()]))
+    encode, (stop,) = forgetful.processor.encode, forgetful.processor.stop_ids
+    images = [picture(30, 30, k) for k in range(2)]
+    script = [first("One", images[0]), next_("Two", images[1], reward=0.25), next_("Three"), last(0.5)]
+    trajectory, engine = play(
+        forgetful, pool_of(lambda s, t: script), [[*encode("a</think>"), *encode("b"), stop], [*encode("cut")]]
+    )
+    assert [[(s.kind, s.turn) for s in row.segments] for row in trajectory.rows] == [
+        [("prompt", turn), ("action", turn)] for turn in range(3)
+    ]
+    one, two = Message("user", "One", (images[0],)), Message("user", "Two", (images[1],))
+    said = [one, Message("assistant", "a</think>b"), two, Message("assistant", "cut"), Message("user", "Three")]
+    assert [row.segments[0] for row in trajectory.rows] == [
+        forgetful.conversation(said[: 2 * turn + 1], turn) for turn in range(3)
+    ]
+    # What the engine was asked is the row's prompt; what it sampled stands there as sampled, also where it was cut.
+    assert [request.token_ids for request in engine.requests] == [
+        Row(row.segments[:1]).collapsed for row in trajectory.rows
+    ]
+    assert [len(request.images) for request in engine.requests] == [1, 2, 2]
+    assert [action.reward for action in trajectory.actions] == [0.25, 0.0, 0.5]
+    assert trajectory.outcome.score == 0.75
+    assert trajectory.rows[1].segments[1].token_ids == tuple(encode("cut"))
+
+
+def test_a_restart_forgets_the_history_that_would_be_rewritten(forgetful: Renderer, pool_of: PoolOf) -> None:
+    script = [first("One"), next_("Two", context="restart"), next_("Three"), last()]
+    trajectory, _ = play(forgetful, pool_of(lambda s, t: script))
+    said = [Message("user", "Two"), Message("assistant", ""), Message("user", "Three")]
+    assert [row.segments[0] for row in trajectory.rows[1:]] == [
+        forgetful.prompt("Two", [], 1),
+        forgetful.conversation(said, 2),
+    ]
+
+
+def test_a_rewritten_history_that_does_not_fit_ends_the_episode(forgetful: Renderer, pool_of: PoolOf) -> None:
+    script = [first("One"), next_("Two " * 50), last()]
+    roomy, _ = play(forgetful, pool_of(lambda s, t: script))
+    needed = len(roomy.rows[1].segments[0].token_ids) + ROOMY.max_turn_tokens
+    for room, ends in [(needed, ("terminated", "")), (needed - 1, ("truncated", "context"))]:
+        trajectory, _ = play(forgetful, pool_of(lambda s, t: script), budget=replace(ROOMY, max_row_tokens=room))
+        assert (trajectory.outcome.end, trajectory.outcome.reason) == ends
+        assert len(trajectory.rows) == (1 if ends[1] else 2)
+
+
+# Budgets of turn, row and episode.
+
+
+@pytest.mark.parametrize("words", [1, 10, 20, 30, 40, 60, 200])
+def test_what_a_tool_returns_never_shortens_a_turn(one_renderer: Renderer, pool_of: PoolOf, words: int) -> None:
+    script = [first(), *[next_("word " * words)] * 30]
+    trajectory, engine = play(one_renderer, pool_of(lambda s, t: script), budget=Budget(1.0, 8, 120, 5))
+    assert {request.sampling.max_tokens for request in engine.requests} == {8}
+    assert {action.sampling.max_tokens for action in trajectory.actions if action.sampling} == {8}
+    assert all(len(request.token_ids) + 8 <= 120 for request in engine.requests)
+    assert trajectory.outcome.end == "truncated"
+    assert trajectory.outcome.reason == ("turns" if len(engine.requests) == 5 else "context")
+    assert (len(engine.requests) == 5) == (words == 1)
+
+
+def four(renderer: Renderer) -> list[list[int]]:
+    """Answers of four tokens and an end token each."""
+    return [[65, 66, 67, 68, renderer.processor.stop_ids[0]] for _ in range(9)]
+
+
+def test_the_last_turn_is_given_what_the_episode_has_left_and_says_so(one_renderer: Renderer, pool_of: PoolOf) -> None:
+    pool = pool_of(lambda s, t: [first(), *[next_(reward=0.25)] * 9])
+    trajectory, engine = play(one_renderer, pool, four(one_renderer), Budget(1.0, 8, 4000, 20, 13))
+    assert [request.sampling.max_tokens for request in engine.requests] == [8, 8, 3]
+    sampled = [action.sampling for action in trajectory.actions]
+    assert [(s.max_tokens, s.stop_reason) for s in sampled if s] == [(8, "stop"), (8, "stop"), (3, "length")]
+    assert trajectory.action_count == 13
+    # The environment saw and paid the turn that was cut; then there was nothing left.
+    assert [action.reward for action in trajectory.actions] == [0.25] * 3
+    assert (trajectory.outcome.end, trajectory.outcome.reason) == ("truncated", "tokens")
+
+
+def test_an_answer_given_with_the_last_token_terminates(one_renderer: Renderer, pool_of: PoolOf) -> None:
+    pool = pool_of(lambda s, t: [first(), next_(), last()])
+    trajectory, _ = play(one_renderer, pool, four(one_renderer), Budget(1.0, 8, 4000, 20, 10))
+    assert (trajectory.outcome.end, trajectory.action_count) == ("terminated", 10)
+
+
+def test_an_episode_that_runs_out_of_turns_and_tokens_at_once_ran_out_of_turns(
+    one_renderer: Renderer, pool_of: PoolOf
+) -> None:
+    pool = pool_of(lambda s, t: [first(), *[next_()] * 9])
+    trajectory, _ = play(one_renderer, pool, four(one_renderer), Budget(1.0, 8, 4000, 2, 10))
+    assert trajectory.outcome.reason == "turns"
+
+
+def test_a_row_needs_room_for_what_the_turn_may_still_have(one_renderer: Renderer, pool_of: PoolOf) -> None:
+    def reason(most: int, episode: int) -> tuple[str, int]:
+        pool = pool_of(lambda s, t: [first(), next_(), last()])
+        trajectory, _ = play(one_renderer, pool, four(one_renderer), Budget(1.0, 8, most, 20, episode))
+        return trajectory.outcome.reason, trajectory.action_count
+
+    whole, _ = play(one_renderer, pool_of(lambda s, t: [first(), next_(), last()]), four(one_renderer))
+    before = len(whole.rows[0]) - 5  # the second request's tokens
+    assert reason(before + 8, 0) == ("", 10)
+    assert reason(before + 7, 0) == ("context", 5)
+    assert reason(before + 3, 8) == ("", 8)  # only three tokens are left anyway
+    assert reason(before + 2, 8) == ("context", 5)
+
+
+def test_a_recipes_sizes_are_the_budget_of_its_episodes() -> None:
+    sizes = RolloutConfig(max_turn_tokens=7, max_row_tokens=99, max_turns=3, max_episode_tokens=15)
+    config = Config(EnvironmentConfig("Test/Scripted-v0"), rollout=sizes)
+    assert budget(config, 0.5) == Budget(0.5, 7, 99, 3, 15)
+    assert sizes.episode_tokens == 15
+    assert replace(sizes, max_episode_tokens=0).episode_tokens == replace(sizes, max_episode_tokens=50).episode_tokens
+    assert replace(sizes, max_episode_tokens=0).episode_tokens == 21

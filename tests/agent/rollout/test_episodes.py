@@ -1,5 +1,6 @@
 """Many episodes at once: order, threads, what is left behind."""
 
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -123,6 +124,8 @@ def test_a_turn_joins_while_others_still_generate(one_renderer: Renderer, pool_o
 
         def poll(self, timeout: float) -> list[Completion]:
             time.sleep(0.001)
+            if 1 not in [episode for episode, _ in joined]:
+                return []  # its environment is still at its reset
             if len(joined) == 5 or next(patience, None) is None:
                 self._waiting = [(1, request) for _, request in self._waiting]
             return super().poll(timeout)
@@ -146,6 +149,57 @@ def test_no_more_environments_are_made_than_episodes_are_open(one_renderer: Rend
     assert len(made) <= 3
     pool.close()
     assert all(env.closed for env in made)
+
+
+def test_in_rounds_an_episode_that_ends_makes_room_for_the_next(one_renderer: Renderer, pool_of: PoolOf) -> None:
+    engine = scripted()
+    long, *short = (EpisodeSpec(task, 0, task) for task in (3, 0, 4, 8, 12))  # four turns, and one each
+    EpisodeDriver(engine, one_renderer, pool_of(world), DriverOptions(2)).run([long, *short], BUDGET)
+    assert [request.episode for request in engine.requests] == [0, 1, 0, 2, 0, 3, 0, 4]
+
+
+@BOTH
+def test_tools_of_all_open_episodes_run_at_once_unless_told_otherwise(
+    one_renderer: Renderer, pool_of: PoolOf, deterministic: bool
+) -> None:
+    together = threading.Barrier(40)
+
+    def script(seed: int | None, task: int | None) -> list[Any]:
+        def tool(action: str) -> Any:
+            together.wait(timeout=30)
+            return {"text": "", "images": ()}, 1.0, True, False, {}
+
+        return [({"text": "Use it", "images": ()}, {}), tool]
+
+    options = DriverOptions(deterministic=deterministic)
+    trajectories = EpisodeDriver(scripted(), one_renderer, pool_of(script), options).run(specs(40), BUDGET)
+    assert [t.outcome.score for t in trajectories] == [1.0] * 40
+
+
+def test_nothing_is_polled_while_only_environments_are_at_work(one_renderer: Renderer, pool_of: PoolOf) -> None:
+    polls = []
+
+    class Counted(ScriptedEngine):
+        def poll(self, timeout: float) -> list[Completion]:
+            polls.append(len(self._waiting))
+            return super().poll(timeout)
+
+    pool = pool_of(lambda seed, task: world(seed, task, lambda turn: 0.03))
+    EpisodeDriver(Counted(dice), one_renderer, pool, DriverOptions(9, deterministic=False)).run(specs(3), BUDGET)
+    assert polls and min(polls) > 0
+
+
+def test_both_modes_sample_the_same_tokens_from_a_model(one_vlm: VLM, one_renderer: Renderer, pool_of: PoolOf) -> None:
+    def run(deterministic: bool) -> list[Trajectory]:
+        engine = TransformersEngine(one_vlm.model, one_vlm.processor.image_token_id, one_vlm.processor.merge)
+        pool = pool_of(lambda seed, task: world(seed, task, lambda k: ((task or 0) + k) * 7919 % 5 * 0.01))
+        return EpisodeDriver(engine, one_renderer, pool, DriverOptions(5, 9, deterministic)).run(specs(9), BUDGET)
+
+    for ours, theirs in zip(run(False), run(True), strict=True):
+        assert [row.token_ids for row in ours.rows] == [row.token_ids for row in theirs.rows]
+        for mine, other in zip(ours.actions, theirs.actions, strict=True):
+            assert mine.sampling == other.sampling
+            np.testing.assert_allclose(mine.logprobs or (), other.logprobs or (), atol=1e-4)
 
 
 @BOTH

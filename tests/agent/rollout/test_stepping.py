@@ -68,6 +68,20 @@ def test_calls_started_one_by_one_are_reported_as_they_end() -> None:
         assert second[1] == (0, {})
 
 
+def test_there_are_no_more_threads_than_calls_that_overlapped() -> None:
+    before = threading.active_count()
+    with EnvironmentThreads(9) as threads:
+        for k in range(5):
+            threads.start((FakeEpisode(k), None))  # type: ignore[arg-type]
+            threads.finished(wait=True)
+            threads.all(steps(FakeEpisode(k)))
+        assert threading.active_count() == before + 1
+        threads.all(steps(*(FakeEpisode(k) for k in range(3))))
+        assert threading.active_count() == before + 3
+        threads.all(steps(*(FakeEpisode(k) for k in range(20))))
+        assert threading.active_count() == before + 9
+
+
 def test_the_end_waits_for_calls_that_run_and_drops_those_that_wait() -> None:
     episodes = [FakeEpisode(k, 0.02) for k in range(20)]
     before = threading.active_count()

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import gymnasium
@@ -12,6 +13,7 @@ import torch
 from agent.model.forward import hidden_states, next_token_logits
 from agent.model.load import VLM
 from agent.model.positions import mrope_positions
+from agent.rollout.conversation import Message
 from agent.rollout.distribution import draw, token_logprobs
 from agent.rollout.environments import EnvironmentPool
 from agent.rollout.episode import Budget, EpisodeSpec
@@ -20,7 +22,8 @@ from agent.rollout.hf import TransformersEngine, expand
 from agent.rollout.render import Renderer
 from agent.rollout.token_mdp import TokenMDP
 from agent.seeds import derive_seed, uniforms
-from agent.types import Trajectory
+from agent.types import Row, Trajectory
+from tests.agent.rollout.families import processor_of
 
 PoolOf = Callable[..., EnvironmentPool]
 BUDGET = Budget(temperature=1.0, max_turn_tokens=7, max_row_tokens=400, max_turns=10)
@@ -216,3 +219,18 @@ def test_it_is_an_environment_of_gymnasium(mdp: TokenMDP) -> None:
         assert isinstance(reward, float)
         over = terminated or truncated
     assert mdp.observation_space.contains(mdp.observation_space.sample())
+
+
+def test_where_history_is_rewritten_the_next_state_is_the_new_prompt(pool_of: PoolOf, tmp_path: Path) -> None:
+    renderer = Renderer(processor_of(tmp_path, "thinking"))
+    mdp = TokenMDP(pool_of(world), renderer, BUDGET)
+    mdp.reset(seed=3, options={"task": 1})
+    state, reward, *_, info = say(mdp, "a")
+    prompt = renderer.conversation([Message("user", "Turn 0 of 1"), Message("assistant", "a"), shown_first(3)], 1)
+    assert state["token_ids"] == Row((prompt,)).collapsed
+    assert (len(state["images"]), info["turn"], reward) == (1, 1, 1 / 7)
+
+
+def shown_first(seed: int) -> Message:
+    """What the world answers to the first turn."""
+    return Message("user", "Turn 1 of 1", (np.full((50, 50, 3), seed + 40, dtype=np.uint8),))
