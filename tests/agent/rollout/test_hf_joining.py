@@ -191,6 +191,32 @@ def test_columns_that_only_finished_rows_needed_are_dropped_when_others_join(
     assert engine._batch.mask.shape[1] == max(len(second.token_ids) + 4, len(third.token_ids) + 1)
 
 
+def test_columns_in_the_middle_may_be_dropped_too(one_vlm: VLM, one_renderer: Renderer) -> None:
+    # Two next turns join together: one with a long past and little new, one with a short past and much new. Once the
+    # second has left, nobody needs the columns between the first one's past and its new tokens.
+    engine = engine_of(one_vlm)
+    rows = [Row((one_renderer.prompt("How many circles are there? " * words, ()),)) for words in (12, 1)]
+    opening = requests_of(one_renderer, 3, lambda k: 2)
+    first = [Request(k, k, row.collapsed, (), opening[k].sampling) for k, row in enumerate(rows)]
+    for request in first:
+        engine.submit(request)
+    done = {completion.id: completion for _ in range(2) for completion in engine.poll(0)}
+    for k, words in enumerate((1, 12)):
+        rows[k] = rows[k].append(Segment("action", done[k].token_ids, 0))
+        rows[k] = rows[k].append(one_renderer.observation("Look again. " * words, [], 1, False))
+    limits = [request.sampling for request in requests_of(one_renderer, 2, lambda k: (12, 2)[k])]
+    staying, leaving = (Request(k, k, row.collapsed, (), limits[k]) for k, row in enumerate(rows))
+    told = []
+    for now, joining in enumerate([[staying, leaving], [], [], [opening[2]], *[[]] * 12]):
+        for request in joining:
+            engine.submit(request)
+        told += engine.poll(0)
+        if now == 3:
+            assert engine._batch is not None
+            assert int(engine._batch.mask.sum(1).max()) == engine._batch.mask.shape[1]
+    agrees(next(completion for completion in told if completion.id == 0), alone(one_vlm, staying))
+
+
 def test_the_cache_of_a_finished_turn_outlives_the_row(one_vlm: VLM, one_renderer: Renderer) -> None:
     waiting, *others = requests_of(one_renderer, 4, lambda k: 2 if k == 0 else 12)
     engine = engine_of(one_vlm)
