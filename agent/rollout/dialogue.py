@@ -20,8 +20,10 @@ class Dialogue:
 
     def opened(self, text: str, images: Sequence[np.ndarray], turn: int) -> Segment:
         """The prompt that an environment shows first, or all anew: what was said before is gone."""
-        self._messages = [Message("user", text, tuple(images))]
-        return self.renderer.prompt(text, images, turn)
+        prompt = self.renderer.prompt(text, images, turn)
+        if self.renderer.family.rewrites_history:
+            self._messages = [Message("user", text, _copied(images))]
+        return prompt
 
     def continued(
         self, answer: Sequence[int], ended: bool, text: str, images: Sequence[np.ndarray], turn: int
@@ -34,5 +36,10 @@ class Dialogue:
         if not family.rewrites_history:
             return self.renderer.observation(text, images, turn, ended)
         self._messages.append(Message("assistant", self.renderer.action_text(answer)))
-        self._messages.append(Message(family.observations, text, tuple(images)))
+        self._messages.append(Message(family.observations, text, _copied(images)))
         return self.renderer.conversation(self._messages, turn)
+
+
+def _copied(images: Sequence[np.ndarray]) -> tuple[np.ndarray, ...]:
+    # They are rendered again with every later turn; an environment may draw its next picture into the same array.
+    return tuple(image.copy() if isinstance(image, np.ndarray) else image for image in images)
