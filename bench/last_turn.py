@@ -87,6 +87,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--runs", type=Path, default=Path("runs/learning"))
+    parser.add_argument("--note", default="", help="a sentence to be put under the figures, such as what else ran")
     given = parser.parse_args()
     jobs = [(task, kind, seed) for task in given.tasks for seed in given.seeds for kind in KINDS]
     with ThreadPoolExecutor(given.jobs) as pool:
@@ -114,6 +115,8 @@ def main() -> None:
             mean, low, high = (100 * number for number in told)
             lines.append(f"| {task} | {seed} | " + " | ".join(cells) + f" | {mean:+.1f} ({low:+.1f} to {high:+.1f}) |")
             rows.append({"task": task, "seed": seed, "difference": told})
+    if given.note:
+        lines += ["", given.note]
     text = "\n".join(lines) + "\n"
     print(text)
     (HERE / "last_turn.md").write_text(text)

@@ -79,6 +79,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--jobs", type=int, default=1, help="runs at once, after the first; their seconds are longer")
     parser.add_argument("--no-supervised", action="store_true", help="leave out the control of supervised steps alone")
+    parser.add_argument("--note", default="", help="a sentence to be put under the figures, such as what else ran")
     options = parser.parse_args()
     task, runs = options.task, options.runs or Path("runs/learning") / options.task
 
@@ -132,6 +133,8 @@ def main() -> None:
             "|---|---|---|---|",
             *beside,
         ]
+    if options.note:
+        lines += ["", options.note]
     text = "\n".join(lines) + "\n"
     HERE.mkdir(exist_ok=True)
     (HERE / f"{task}.md").write_text(text)
