@@ -56,6 +56,7 @@ def evaluate_command(arguments: Sequence[str]) -> int:
 
     from rich.console import Console
 
+    from .collect import budget
     from .config import Config
     from .engine.checkpoint import latest_checkpoint
     from .evaluate import evaluate_baseline, evaluate_policy, primary_metric, scores_of, summarise
@@ -63,7 +64,6 @@ def evaluate_command(arguments: Sequence[str]) -> int:
     from .progress import Progress
     from .records import write_trajectories
     from .report import results_table
-    from .rollout.episode import Budget
 
     console = Console()
     folder = (latest_checkpoint(Path(options.model) / "checkpoints") or Path(options.model)).resolve()
@@ -79,11 +79,10 @@ def evaluate_command(arguments: Sequence[str]) -> int:
         driver = parts.driver("test")
         metric = primary_metric(driver.pool)
         progress.phase("evaluation", options.episodes)
-        sizes = options.rollout
         trajectories = evaluate_policy(
             driver,
             options.episodes,
-            Budget(options.temperature, sizes.max_turn_tokens, sizes.max_row_tokens, sizes.max_turns),
+            budget(config, options.temperature),
             options.seed,
             lambda _: progress.advance(),
         )

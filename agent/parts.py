@@ -302,6 +302,7 @@ def _check(config: Config) -> None:
         ("rollout.group_size", sizes.group_size, 1),
         ("rollout.max_turn_tokens", sizes.max_turn_tokens, 1),
         ("rollout.max_turns", sizes.max_turns, 1),
+        ("rollout.max_episode_tokens", sizes.max_episode_tokens, 0),
         ("rollout.concurrency", sizes.concurrency, 1),
         ("rollout.threads", sizes.threads, 1),
         ("model.torch_threads", config.model.torch_threads, 0),

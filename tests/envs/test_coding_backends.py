@@ -29,7 +29,6 @@ BACKENDS = ("local", "local service", "docker", "docker service")
 # What a program does wrong is told in the same words wherever it ran.
 WRONG = (
     "print('hello'); 1 / 0",
-    "import time; time.sleep(9)",
     "x = bytearray(1 << 40)",
     "open('/etc/hostname', 'w').write('mine')",
     "import os; os.kill(os.getpid(), 9)",
@@ -58,6 +57,9 @@ def make(style: str, sandbox: str, **kwargs: Any) -> gymnasium.Env[Any, str]:
     return gymnasium.make("RLLaVA/Coding-v0", sandbox=sandbox, **STYLES[style], **kwargs)
 
 
+SLEPT = "The program was stopped: it had not ended after 2 seconds."
+
+
 def played(env: gymnasium.Env[Any, str], seed: int, script: list[str]) -> list[Any]:
     """All that is seen and paid."""
     observation, info = env.reset(seed=seed)
@@ -72,7 +74,7 @@ def played(env: gymnasium.Env[Any, str], seed: int, script: list[str]) -> list[A
 @pytest.fixture(scope="module")
 def expected(sandboxes: Any) -> dict[str, list[Any]]:
     """What the local sandbox shows."""
-    return {style: episodes(make(style, sandboxes("local"), max_turns=9, seconds=1.0)) for style in STYLES}
+    return {style: episodes(make(style, sandboxes("local"), max_turns=9, seconds=60.0)) for style in STYLES}
 
 
 def episodes(env: gymnasium.Env[Any, str]) -> list[Any]:
@@ -86,7 +88,7 @@ def test_the_expert_solves_every_episode_and_every_mistake_is_told(style: str, e
     assert [(steps[-1][2], steps[-1][3], steps[-1][5]["accuracy"]) for steps in solved] == [(1.0, True, 1.0)] * 3
     assert all(any(step[1] for step in steps[1:]) for steps in solved)  # a program gave a picture
     told = [step[0] for step in wrong[1:]]
-    for words, text in zip(("ZeroDivisionError", "second", "memory", "", "signal", "SyntaxError"), told, strict=True):
+    for words, text in zip(("ZeroDivisionError", "memory", "", "signal", "SyntaxError"), told, strict=True):
         assert words.lower() in text.lower() and text
     assert all(step[2:5] == (0.0, False, False) for step in wrong[1:])
 
@@ -96,9 +98,17 @@ def test_the_expert_solves_every_episode_and_every_mistake_is_told(style: str, e
 def test_every_sandbox_shows_what_the_local_one_shows(
     kind: str, style: str, sandboxes: Any, expected: dict[str, list[Any]]
 ) -> None:
-    found = episodes(make(style, sandboxes(kind), max_turns=9, seconds=1.0))
+    found = episodes(make(style, sandboxes(kind), max_turns=9, seconds=60.0))
     for ours, theirs in zip(found, expected[style], strict=True):
         assert ours == theirs
+
+
+@pytest.mark.parametrize("kind", BACKENDS)
+def test_a_sleeping_program_is_told_so_by_every_sandbox(kind: str, sandboxes: Any) -> None:
+    slept = played(
+        make("tiny", sandboxes(kind), seconds=2.0), 9, ["<think>a</think><code>import time; time.sleep(9)</code>"]
+    )
+    assert slept[-1][0] == SLEPT and slept[-1][2:5] == (0.0, False, False)
 
 
 def test_a_service_that_is_killed_in_mid_episode_is_nobodys_answer_and_one_that_is_back_goes_on(
