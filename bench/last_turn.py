@@ -77,7 +77,7 @@ def plot(runs: Path, tasks: list[str], seeds: list[int], starts: dict[tuple[str,
         axes.set_ylabel("F1, greedy (validation)")
         axes.set_ylim(0, 1.02)
         axes.grid(alpha=0.3)
-        axes.legend(frameon=False, loc="lower right")
+        axes.legend(frameon=False, loc="center right")
     figure.savefig(HERE / "last_turn.png", dpi=120)
 
 
