@@ -19,7 +19,7 @@ from trl import SFTConfig, SFTTrainer
 
 from .config import ColdStartConfig
 from .engine.batching import make_batch
-from .errors import ConfigError, EnvironmentFault
+from .errors import ConfigError, EnvironmentFault, OutageError
 from .model.forward import plain_inputs
 from .model.load import VLM
 from .rollout.dialogue import Dialogue
@@ -27,6 +27,8 @@ from .rollout.environments import EnvironmentSpec, make_environment, optional
 from .rollout.render import Renderer
 from .seeds import derive_seed, generator
 from .types import Row
+
+TRIES = 5  # a demonstration is played again before an outage ends the cold start
 
 
 class Demonstrator:
@@ -69,7 +71,25 @@ class Demonstrator:
 
     def rows(self, index: int) -> tuple[Row, ...]:
         """Demonstration `index`: a whole episode. It has as many rows as it would have in a rollout: one, unless the
-        environment restarts its context or the chat family rewrites history."""
+        environment restarts its context or the chat family rewrites history.
+
+        Raises:
+            OutageError: the environment's infrastructure failed, `TRIES` times in a row.
+        """
+        for tries in range(1, TRIES + 1):
+            try:
+                return self._played(index)
+            except Exception as error:
+                if not getattr(error, "infrastructure_failure", False):
+                    raise
+                if tries == TRIES:
+                    raise OutageError(
+                        f"cold start, demonstration {index}: {type(error).__name__}: {error} ({TRIES} times in a row). "
+                        "Nothing was lost but the cold start: once the service works, the same command begins it again"
+                    ) from error
+        raise AssertionError("there is always another try, or an error")
+
+    def _played(self, index: int) -> tuple[Row, ...]:
         if self._made_in != os.getpid():
             # In a forked worker: what an environment has opened, such as a sandbox, belongs to the process that did.
             self._envs, self._made_in = list(map(make_environment, self._specs)), os.getpid()

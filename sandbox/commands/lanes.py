@@ -20,9 +20,5 @@ def open_lanes(name: str, lanes: int | None) -> Sandbox:
     if lanes is not None and name == "docker":
         from ..docker_pool import DockerSandbox
 
-        return DockerSandbox(lanes=lanes)
-    if lanes is not None and name == "docker":
-        from ..docker_pool import DockerSandbox
-
         return DockerSandbox(lanes=lanes, max_uses=None)
     return open_sandbox(name)

@@ -8,10 +8,10 @@ import gymnasium
 import pytest
 import torch
 
-from agent.coldstart import Demonstrator, cold_start
+from agent.coldstart import TRIES, Demonstrator, cold_start
 from agent.config import ColdStartConfig, Demonstrations
 from agent.engine.batching import make_batch
-from agent.errors import AgentError, ConfigError
+from agent.errors import AgentError, ConfigError, OutageError
 from agent.model.load import VLM
 from agent.roles.actor import Actor
 from agent.rollout.environments import EnvironmentPool, EnvironmentSpec
@@ -21,7 +21,7 @@ from agent.rollout.render import Renderer
 from agent.rollout.scripted import ScriptedEngine
 from agent.run import run
 from agent.seeds import derive_seed
-from tests.agent.run_fixtures import Parity, quiet, small_config, tiny_vlm
+from tests.agent.run_fixtures import BrokenSandboxError, Parity, quiet, small_config, tiny_vlm
 
 ENV = EnvironmentSpec("Test/Parity-v0", {"split": "train"})
 SOLVE = [Demonstrations()]
@@ -87,6 +87,33 @@ def test_sources_are_mixed_by_their_weights(vlm: VLM) -> None:
 def test_a_named_baseline_may_demonstrate(vlm: VLM) -> None:
     (row,) = demonstrator_of(vlm, Demonstrations(demonstrator="constant")).rows(0)
     assert {vlm.processor.decode(action.token_ids[:-1]) for action in row.actions} == {"a"}
+
+
+class Shaky(Parity):
+    """Whose sandbox breaks at the first `outage` steps."""
+
+    outage = 0
+
+    def step(self, action: str) -> Any:
+        if Shaky.outage > 0:
+            Shaky.outage -= 1
+            raise BrokenSandboxError("the container is gone")
+        return super().step(action)
+
+
+def test_a_demonstration_that_the_infrastructure_breaks_is_played_again_and_in_an_outage_told(vlm: VLM) -> None:
+    gymnasium.register("Test/Shaky-v0", Shaky)
+    try:
+        spec = EnvironmentSpec("Test/Shaky-v0", {"split": "train"})
+        demonstrator = Demonstrator(spec, ColdStartConfig(sources=SOLVE), Renderer(vlm.processor), 0)
+        calm = demonstrator.rows(2)
+        Shaky.outage = TRIES - 1
+        assert demonstrator.rows(2) == calm and Shaky.outage == 0
+        Shaky.outage = TRIES
+        with pytest.raises(OutageError, match="cold start, demonstration 2: BrokenSandboxError: the container is gone"):
+            demonstrator.rows(2)
+    finally:
+        gymnasium.registry.pop("Test/Shaky-v0")
 
 
 class Rebuilt(Parity):
