@@ -133,15 +133,13 @@ class Storm(gymnasium.Env[dict[str, Any], str]):
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
         assert seed is not None
         self._world, self._turn = world(seed), 0
-        self._shown: tuple[np.ndarray, ...] = ()
         return self._observation(""), {}
 
     def step(self, action: str) -> Any:
         if self.pause:
             time.sleep(self.pause * np.random.default_rng().random())
-        for image in self._shown:
-            if image.flags.writeable:
-                image[:] = 0
+        for image in self._canvases:
+            image[:] = 0
         reward = self._world.rewards[self._turn]
         self._turn += 1
         if self._turn == len(self._world.scenes):
@@ -154,7 +152,8 @@ class Storm(gymnasium.Env[dict[str, Any], str]):
 
     def _observation(self, action: str) -> dict[str, Any]:
         scene = self._world.scenes[self._turn]
-        self._shown = scene.images
+        # Those that may be drawn into now: nobody who was shown them may change that.
+        self._canvases = [image for image in scene.images if image.flags.writeable]
         return {"text": scene.said(action), "images": scene.images}
 
 
