@@ -136,8 +136,8 @@ def test_a_tiny_passage_is_a_few_words_and_its_answers_show_their_kind() -> None
         assert {p.title for p in passages.values()} == {f"{entity.name} {relation}" for relation in told}
         assert year.isdigit() and len(year) == 4 and len(place.split()) == len(entity.name.split()) == 2
         assert twin.id != entity.id
-    for question in ("year?", "place?", "twin year?", "twin place?"):
-        asked = {split: world.askable("sign", question, split) for split in ("train", "validation", "test")}
+    for words in ("year?", "place?", "twin year?", "twin place?"):
+        asked = {split: world.askable("sign", words, split) for split in ("train", "validation", "test")}
         assert {split: len(found) for split, found in asked.items()} == {"train": 32, "validation": 4, "test": 4}
         for split, found in asked.items():
-            assert all(split_of(hash_state(world.state(entity, question))) == split for entity in found)
+            assert all(split_of(hash_state(world.state(entity, words))) == split for entity in found)
