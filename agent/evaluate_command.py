@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Literal
 
 from .cli import read_options
-from .config import EnvironmentConfig, ModelConfig, RolloutConfig
+from .config import EnvironmentConfig, RolloutConfig
+from .config_model import ModelConfig
 from .errors import CheckpointError, ConfigError
 
 

@@ -9,7 +9,8 @@ from typing import Any
 import torch
 
 from .algorithm import Algorithm, resolve
-from .config import Config, ModelConfig
+from .config import Config
+from .config_model import ModelConfig
 from .engine.checkpoint import load_state
 from .engine.local import LocalEngine
 from .errors import CheckpointError, ConfigError, at_least

@@ -192,7 +192,7 @@ def _clock_pictures(renderer: Any) -> list[float]:
 
 
 def _processor() -> Any:
-    from agent.config import TinyShape
+    from agent.config_model import TinyShape
     from agent.model.load import load_vlm
     from agent.model.tiny import make_tiny_vlm
 

@@ -11,9 +11,8 @@ from __future__ import annotations
 import random
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from types import TracebackType
-from typing import Self
 
+from .closing import Closing
 from .contract import ExecResult, Limits, Sandbox, Session
 from .errors import Lost
 
@@ -44,7 +43,7 @@ class Faults:
         return f"call {number} fails on purpose"
 
 
-class FlakySandbox:
+class FlakySandbox(Closing):
     """A `Sandbox` in front of another one. Calls for which `fails` holds raise Lost, and their programs do not run."""
 
     def __init__(self, sandbox: Sandbox, fails: Fails) -> None:
@@ -70,16 +69,8 @@ class FlakySandbox:
         """Close the other sandbox."""
         self._sandbox.close()
 
-    def __enter__(self) -> Self:
-        return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-
-class _FlakySession:
+class _FlakySession(Closing):
     def __init__(self, session: Session, faults: Faults) -> None:
         self._session, self._faults = session, faults
 
@@ -93,11 +84,3 @@ class _FlakySession:
 
     def close(self) -> None:
         self._session.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()

@@ -11,10 +11,10 @@ import random
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol
 
 from .breaker import Breaker
+from .closing import Closing
 from .contract import STATES, ExecResult, Limits, check_request
 from .errors import InfrastructureError, Lost, QueueTimeout, RequestError
 from .lane import BusyError, Lane, Unanswered
@@ -53,7 +53,7 @@ class Source(Protocol):
         ...
 
 
-class LanePool:
+class LanePool(Closing):
     """A `Sandbox` over lanes of any kind.
 
     Args:
@@ -145,14 +145,6 @@ class LanePool:
         for lane in self._idle:
             lane.let_go()
         self._idle, self.closed = [], True
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def check(self, code: str, files: Mapping[str, bytes], limits: Limits, outputs: Sequence[str]) -> bytes:
         """The program as bytes, if the request may be sent. Raises RequestError."""

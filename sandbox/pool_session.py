@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol
 
+from .closing import Closing
 from .contract import ExecResult, Limits
 from .errors import InfrastructureError, Lost, RequestError, Stalled
 from .lane import BusyError, Lane, Unanswered
@@ -24,7 +24,7 @@ class Pool(Protocol):
     def count(self, what: str) -> None: ...
 
 
-class PooledSession:
+class PooledSession(Closing):
     """A lease of a pool's lane. See `sandbox.contract.Session`."""
 
     def __init__(self, pool: Pool, lane: Lane, state: str, queued: float) -> None:
@@ -78,14 +78,6 @@ class PooledSession:
             if lane.fit:
                 lane.end()
             self._pool.give(lane)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _try(
         self, program: bytes, files: Mapping[str, bytes], limits: Limits, outputs: Sequence[str], last: bool

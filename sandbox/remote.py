@@ -13,9 +13,9 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
+from .closing import Closing
 from .contract import STATES, ExecResult, Limits, check_request
 from .errors import InfrastructureError, Lost, QueueTimeout, RequestError, SandboxError, Stalled, Unavailable
 
@@ -32,7 +32,7 @@ IDLE_SECONDS = 20.0  # less than the service keeps an idle connection, or a requ
 _KINDS: dict[str, type[InfrastructureError]] = {"Lost": Lost, "Stalled": Stalled, "QueueTimeout": QueueTimeout}
 
 
-class RemoteSandbox:
+class RemoteSandbox(Closing):
     """A sandbox at a URL. See `sandbox.contract.Sandbox`.
 
     Args:
@@ -120,14 +120,6 @@ class RemoteSandbox:
     def abandon(self) -> None:
         """In a forked child: use the parent's connections no more, and leave them as they are."""
         self.closed = True
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _run(
         self, path: str, code: str, files: Mapping[str, bytes], limits: Limits, outputs: Sequence[str]
@@ -218,7 +210,7 @@ class RemoteSandbox:
         raise _KINDS.get(kind, Lost)(f"{where} says: {message or f'status {answer.status_code}'}")
 
 
-class RemoteSession:
+class RemoteSession(Closing):
     """A lease of one of a service's lanes. See `sandbox.contract.Session`.
 
     While it is kept, a thread tells the service every few seconds that its client is there.
@@ -256,14 +248,6 @@ class RemoteSession:
             self._sandbox._send("DELETE", self._path, seconds=PATIENCE)
         except SandboxError:
             return  # the service ends it by itself when it hears nothing more
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _live(self, every: float) -> None:
         while not self._over.wait(every):

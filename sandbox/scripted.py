@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from types import TracebackType
-from typing import Self
 
+from .closing import Closing
 from .contract import STATES, ExecResult, Limits, check_request
 from .errors import Lost, RequestError
 
 Answer = Callable[[str, Mapping[str, bytes], Limits], ExecResult]
 
 
-class ScriptedSandbox:
+class ScriptedSandbox(Closing):
     """A `Sandbox` that calls `answer(code, files, limits)`; what that raises is raised. It isolates nothing, as it runs
     nothing. `leases` and `ended` count."""
 
@@ -49,16 +48,8 @@ class ScriptedSandbox:
         """From now on every call raises Lost."""
         self.closed = True
 
-    def __enter__(self) -> Self:
-        return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-
-class ScriptedSession:
+class ScriptedSession(Closing):
     """A lease of a `ScriptedSandbox`."""
 
     def __init__(self, sandbox: ScriptedSandbox) -> None:
@@ -76,11 +67,3 @@ class ScriptedSession:
         """End the lease."""
         self._sandbox.ended += not self._over
         self._over = True
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()

@@ -13,7 +13,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ..config import Config, ModelConfig
+from ..config import Config
+from ..config_model import ModelConfig
 from ..errors import ConfigError
 from .processor import load_image_processor, read_json
 from .tiny import FAMILY as TINY_FAMILY

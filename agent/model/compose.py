@@ -26,7 +26,7 @@ from transformers import (
 from transformers.image_utils import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 from transformers.utils import logging as transformers_logging
 
-from ..config import ComposeConfig
+from ..config_model import ComposeConfig
 from ..errors import CheckpointError, ConfigError
 from .connector import ComposedConfig, ComposedForConditionalGeneration, make_connector
 from .llava import load_llava_images

@@ -17,7 +17,7 @@ import torch
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast, Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 
-from ..config import TinyShape
+from ..config_model import TinyShape
 
 FAMILY = "qwen2_5_vl"
 SPECIAL_TOKENS = (

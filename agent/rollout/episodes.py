@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from ..types import Trajectory
 from .engine import Completion, RolloutEngine
 from .environments import EnvironmentPool
-from .episode import Budget, Episode, EpisodeSpec
+from .episode import Budget, Episode, EpisodeSpec, Received
 from .render import Renderer
 from .stepping import EnvironmentThreads, Step
 
@@ -106,12 +106,7 @@ def _rounds(
                 steps.append((episode, None))
             # All answers before the first is rendered: rendering would fight running environments for the interpreter.
             for (episode, completion), answer in zip(steps, threads.all(steps), strict=True):
-                episode.receive(answer, completion)
-                if episode.done:
-                    finished(episode)
-                else:
-                    waiting[episode.id] = episode
-                    engine.submit(episode.request())
+                _receive(engine, episode, completion, answer, waiting, finished)
             steps = []
         completions: list[Completion] = []
         while len(completions) < len(waiting):
@@ -141,13 +136,25 @@ def _overlapped(
             # With nothing to generate there is only the environments to wait for.
             for (episode, completion), answer in threads.finished(wait=not generating):
                 stepping -= 1
-                episode.receive(answer, completion)
-                if episode.done:
-                    finished(episode)
-                else:
-                    generating[episode.id] = episode
-                    engine.submit(episode.request())
+                _receive(engine, episode, completion, answer, generating, finished)
         if generating:
             for completion in engine.poll(timeout=PATIENCE if stepping else 1.0):
                 threads.start((generating.pop(completion.id), completion))
                 stepping += 1
+
+
+def _receive(
+    engine: RolloutEngine,
+    episode: Episode,
+    completion: Completion | None,
+    answer: Received,
+    generating: dict[int, Episode],
+    finished: Callable[[Episode], None],
+) -> None:
+    """Take in what an environment answered: the episode is over, or its next turn is generated."""
+    episode.receive(answer, completion)
+    if episode.done:
+        finished(episode)
+    else:
+        generating[episode.id] = episode
+        engine.submit(episode.request())

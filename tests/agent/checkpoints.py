@@ -16,7 +16,7 @@ from transformers import (
     Qwen3VLForConditionalGeneration,
 )
 
-from agent.config import ComposeConfig
+from agent.config_model import ComposeConfig
 from agent.model.compose import compose
 from agent.model.tiny import make_tokenizer
 

@@ -29,12 +29,11 @@ from agent.config import (
     EnvironmentConfig,
     EvaluationConfig,
     FailuresConfig,
-    ModelConfig,
     OptimizerConfig,
     RolloutConfig,
     RunConfig,
-    TinyShape,
 )
+from agent.config_model import ModelConfig, TinyShape
 from agent.model.load import VLM, load_vlm
 from agent.model.tiny import make_tiny_vlm
 from agent.rollout.render import Renderer

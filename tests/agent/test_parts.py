@@ -8,8 +8,9 @@ import pytest
 import torch
 from gymnasium import spaces
 
-from agent.config import EnvironmentConfig, ModelConfig
+from agent.config import EnvironmentConfig
 from agent.config_algorithm import DivergenceConfig
+from agent.config_model import ModelConfig
 from agent.engine.checkpoint import save_checkpoint
 from agent.errors import CheckpointError, ConfigError
 from agent.model.load import load_vlm

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.config import ColdStartConfig, ComposeConfig, Demonstrations, ModelConfig
+from agent.config import ColdStartConfig, Demonstrations
+from agent.config_model import ComposeConfig, ModelConfig
 from agent.errors import ConfigError
 from agent.model.load import load_vlm
 from agent.model.tiny import make_tokenizer

@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from agent.algorithm import FAMILIES
-from agent.config import LoraConfig, RatesConfig
+from agent.config import RatesConfig
 from agent.config_algorithm import CorrectionConfig, DivergenceConfig, SelectionConfig
+from agent.config_model import LoraConfig
 from agent.engine.checkpoint import latest_checkpoint
 from agent.errors import AlgorithmFault, ConfigError
 from agent.interrupt import Interrupt

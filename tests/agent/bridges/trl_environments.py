@@ -10,7 +10,7 @@ from gymnasium import spaces
 from trl import GRPOConfig, GRPOTrainer
 
 from agent.bridges.trl_processor import picture_processor
-from agent.config import TinyShape
+from agent.config_model import TinyShape
 from agent.model.load import load_vlm
 from agent.model.tiny import make_tiny_vlm
 

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
 from agent.__main__ import main
-from agent.config import Config, Demonstrations, ModelConfig, TinyShape
+from agent.config import Config, Demonstrations
+from agent.config_model import ModelConfig, TinyShape
 from agent.errors import ConfigError
 from agent.model.boxes import model_boxes, with_boxes
 from agent.parts import build

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import AutoModelForImageTextToText, AutoTokenizer
 
-from agent.config import TinyShape
+from agent.config_model import TinyShape
 from agent.model.load import load_vlm
 from agent.model.tiny import SPECIAL_TOKENS, TAG_TOKENS, make_tiny_vlm, make_tokenizer
 

@@ -10,7 +10,7 @@ import numpy as np
 from tokenizers import AddedToken
 from transformers import CLIPVisionConfig, LlamaConfig, LlavaConfig, PreTrainedTokenizerFast
 
-from agent.config import TinyShape
+from agent.config_model import TinyShape
 from agent.model.compose import FLATTEN
 from agent.model.llava import LlavaProcessor
 from agent.model.processor import Processor
