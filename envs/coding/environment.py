@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from itertools import combinations as subsets
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -13,59 +12,25 @@ from ..core import arguments
 from ..core.actions import Malformed, parse, say
 from ..core.env import Environment, Prompt, Response
 from ..core.errors import ArgumentError
-from ..core.held_out import COMBINATIONS, unseen
+from ..core.held_out import COMBINATIONS
 from ..core.rewards import share_right
 from ..core.spaces import Image, Images
 from ..core.tasks import generator
 from ..core.text_match import exact_match, f1
 from ..render.distort import distort
 from ..render.document import Document, draw_document, lay_out
-from .contents import KINDS, Author, Written
-from .episode import LABELS, PROBLEMS, VERBS, Progress, advise, coding_reward, labels
+from .choices import all_choices, held_out
+from .contents import KINDS, Author
+from .episode import PROBLEMS, VERBS, Progress, advise, coding_reward, labels
 from .programs import PROGRAMS, remedy
 from .tiny import DIGITS, SIDE, draw_digits
 from .tiny import PROBLEMS as TINY_PROBLEMS
+from .wording import asked
 from .workbench import Workbench, fit
+from .world import TABLE, CodingPlan, CodingWorld, box
 
 MAX_ANSWER = 4096  # characters compared with the gold answer
-TABLE = 3  # documents a side, where one must be cropped
 _GROUND = (120, 100, 80)
-_WAYS = {
-    "files": "a Python program in <code>```python ... ```</code> that reads the picture from path_to_input_image.jpg "
-    "and writes a better one to path_to_output_image.jpg, which is then the picture",
-    "short": "a Python program in <code> </code> that reads the picture from in.png and writes a better one to "
-    "out.png, which is then the picture (OpenCV is there)",
-}
-_PROTOCOL = (
-    "The picture may be spoilt. You have {turns} turns. In each one write your thoughts in <think> </think> and then "
-    "one of these: what is wrong, as in <problem> {{'rotation90', 'dark'}} </problem>, out of {labels}; {way}; or the "
-    "answer as it is printed, in <answer> </answer>."
-)
-_DIRECT = "Output the thinking process in <think> </think> and the answer as it is printed in <answer> </answer>."
-
-
-@dataclass(frozen=True)
-class CodingPlan:
-    """What is drawn before the document: what is done to its picture, its kind, and which of its questions is asked
-    (a number that is divided by the number of questions)."""
-
-    problems: tuple[str, ...]
-    kind: str
-    which: int
-
-
-@dataclass(frozen=True)
-class CodingWorld:
-    """A document, what is asked, and what was done to its picture. table: the documents around it, in their places,
-    where it must be cropped; place: its own. grain: what the noise is made from."""
-
-    plan: CodingPlan
-    written: Written
-    question: str
-    answer: str
-    table: tuple[Document, ...]
-    place: int
-    grain: int
 
 
 class Coding(Environment[CodingWorld]):
@@ -180,33 +145,13 @@ class Coding(Environment[CodingWorld]):
         turns = arguments.whole("max_turns", (5 if self.tools else 1) if max_turns is None else max_turns, 1, 64)
         if self.tools and turns < 3:
             raise ArgumentError(f"max_turns must be at least 3: the problem, a program, the answer; got {turns}")
-        self._choices = self._all_choices()
+        every = tuple(self._writers)
+        self._choices = all_choices(self.problems, self.faults, self.kinds, self.combinations, every)
         self._bench = Workbench(sandbox, seconds, self.program) if self.tools else None
         self._painted: tuple[CodingWorld, Image] | None = None
         images = Images(max_images=1, max_side=max(self.width, self.height))
         super().__init__(images=images, split=split, max_turns=turns, max_text=1 << 16, render_mode=render_mode)
         self._progress = Progress(np.zeros((1, 1, 3), dtype=np.uint8))
-
-    def _all_choices(self) -> dict[int, list[tuple[tuple[str, ...], str]]]:
-        """By how many problems there are: every choice of them with a kind of document."""
-        found: dict[int, list[tuple[tuple[str, ...], str]]] = {}
-        for count in range(self.problems[0], self.problems[1] + 1):
-            some = [s for s in subsets([p for p in PROBLEMS if p in self.faults], count) if _compatible(s)]
-            pairs = [(s, kind) for s in some for kind in self.kinds]
-            if self.combinations != "all":
-                pairs = [pair for pair in pairs if self._held_out(*pair) == (self.combinations == "unseen")]
-            if pairs:
-                found[count] = pairs
-        if not found:
-            raise ArgumentError(
-                f"no picture is left with problems={self.problems!r}, faults={self.faults!r}, kinds={self.kinds!r} and "
-                f"combinations={self.combinations!r}: allow more of them"
-            )
-        return found
-
-    def _held_out(self, problems: Sequence[str], kind: str) -> bool:
-        row = tuple(self._writers).index(kind)
-        return any(unseen(PROBLEMS.index(problem), row) for problem in problems)
 
     # Worlds.
 
@@ -258,17 +203,7 @@ class Coding(Environment[CodingWorld]):
 
     def box(self, world: CodingWorld) -> tuple[int, int, int, int] | None:
         """What to crop, (x1, y1, x2, y2) in thousandths of the picture's width and height, rounded outwards."""
-        if not world.table:
-            return None
-        gap = self.width // 8
-        wide, high = (TABLE * (side + gap) + gap for side in (self.width, self.height))
-        x, y = gap + world.place % TABLE * (self.width + gap), gap + world.place // TABLE * (self.height + gap)
-        return (
-            1000 * x // wide,
-            1000 * y // high,
-            -(-1000 * (x + self.width) // wide),
-            -(-1000 * (y + self.height) // high),
-        )
+        return box(world.place, self.width, self.height) if world.table else None
 
     # What is shown, and the gold answer.
 
@@ -277,23 +212,8 @@ class Coding(Environment[CodingWorld]):
         return Prompt(self._question(world), (self._view(),))
 
     def _question(self, world: CodingWorld) -> str:
-        if self.ask == "read":
-            short, text = "Read.", "Read all that is printed, line by line, with commas between."
-        elif self.ask == "name":
-            short = "Name."
-            text = f"What is wrong with the picture? Name it, with commas between, out of {', '.join(LABELS)}."
-        else:
-            text = short = world.question
-            if box := self.box(world):
-                where = f"within [{', '.join(map(str, box))}] of the image"
-                short = f"{text[:-1]}, {where}?"
-                text = f"{short} The coordinates run from 0 to 1000 over its width and height."
-        if self.instructions == "short":
-            return short
-        if not self.tools:
-            return f"{text} {_DIRECT}"
-        way = _WAYS[self.program]
-        return f"{text} {_PROTOCOL.format(turns=self.max_turns, labels=', '.join(LABELS), way=way)}"
+        turns = self.max_turns if self.tools else 0
+        return asked(self.ask, world.question, self.box(world), self.instructions, self.program, turns)
 
     def _view(self) -> Image:
         return fit(self._progress.picture, self.width, self.height)
@@ -428,15 +348,10 @@ class Coding(Environment[CodingWorld]):
         }
 
     def tags(self, world: CodingWorld) -> dict[str, str | int]:
+        every = tuple(self._writers)
         return {
             "difficulty": ("easy", "medium", "hard")[len(world.plan.problems)],
             "kind": world.plan.kind,
             "problems": "+".join(world.plan.problems) or "none",
-            "combination": "unseen" if self._held_out(world.plan.problems, world.plan.kind) else "seen",
+            "combination": "unseen" if held_out(world.plan.problems, world.plan.kind, every) else "seen",
         }
-
-
-def _compatible(problems: tuple[str, ...]) -> bool:
-    turned = {"rotation90", "rotation180"} & set(problems)
-    lit = {"dark", "overexposure"} & set(problems)
-    return len(turned) < 2 and len(lit) < 2 and not (turned and "crop" in problems)

@@ -22,21 +22,15 @@ from ..core.text_match import exact_match, f1
 from ..render.shapes import COLOURS
 from . import relations, tiny
 from .information import information, snippet
-from .questions import SearchWorld, all_forms, needed, possible_answers, queries, value
+from .questions import SearchWorld, all_forms, followed, needed, possible_answers, queries, value
 from .relations import PICTURES, Path
 from .score import Progress, searching_reward
 from .stage import described, draw, draw_tiny, set_stage, set_tiny_crowd, set_tiny_stage
 from .tool import NoSearch, ask, open_tool, open_world
+from .wording import asked
 from .world import FEWEST_ENTITIES, World, make_world
 
 MOST_ENTITIES = 10_000
-PROTOCOL = (
-    "Find out what the picture shows, then look it up. To search, write a few words in <search> </search>; you are "
-    "shown passages in <information> </information>. Answer as briefly as possible in <answer> </answer>. Every turn, "
-    "think in <think> </think> first, then either search or answer. You have {turns} turns."
-)
-THINK = "Output the thinking process in <think> </think> and final answer in <answer> </answer> tags."
-DIRECT = "Answer the question directly. The answer should be very brief."
 
 
 class Search(Environment[SearchWorld]):
@@ -225,14 +219,12 @@ class Search(Environment[SearchWorld]):
         else:
             stage = set_stage(picture, shown, self.world, self.size, rng)
             question = relations.question(relations.SHOWN[picture][kind].format(bar=stage.bar), path)
-        chain = [shown.id]
-        for relation in path[:-1]:
-            chain.append(self.world.entities[chain[-1]].links[relation.name])
+        chain = followed(self.world, shown, path)
         answer = value(self.world, chain[-1], path[-1].name)
         if answer == shown.name:
             return None  # the mayor's birthplace is the town itself: it may stand in the picture
         golds = (answer, answer.removeprefix("River ")) if answer.startswith("River ") else (answer,)
-        return SearchWorld(stage, path, tuple(chain), question, golds)
+        return SearchWorld(stage, path, chain, question, golds)
 
     def state(self, world: SearchWorld) -> bytes:
         return self.world.state(world.stage.entity, world.question)
@@ -251,12 +243,8 @@ class Search(Environment[SearchWorld]):
 
     def observe(self, world: SearchWorld) -> Prompt:
         self._progress, self._hits = Progress(), ()  # called once an episode, at its beginning
-        text = world.question
-        if self.ask == "describe":
-            text = "Describe." if self.instructions == "short" else "List what there is to see, separated by commas."
-        if self.instructions == "full":
-            how = PROTOCOL.format(turns=self.max_turns) if self.searches else THINK if self.tools else DIRECT
-            text = f"{text} {how}"
+        turns = self.max_turns if self.searches else 0
+        text = asked(self.ask, world.question, self.instructions, self.tools, turns)
         return Prompt(text, (self._draw(world),))
 
     def _draw(self, world: SearchWorld) -> Any:
@@ -314,12 +302,14 @@ class Search(Environment[SearchWorld]):
     def _hasty(self, rng: np.random.Generator) -> str:
         if self._hits and self._hits[0] not in needed(self.world, self.task.world):
             return say("found", "answer", self._hits[0].text)
-        action = self.solve()[0]
-        verb, said = parse(action, ("search", "answer")).verb, parse(action, ("search", "answer")).content
-        if verb == "search" and int(rng.integers(3)):
-            colour, _, fact = said.split()
+        expert, left = (
+            self.solve()[0],
+            [p for p in needed(self.world, self.task.world) if p.id not in self._progress.found],
+        )
+        if left and int(rng.integers(3)):
+            colour, _, fact = left[0].title.split()
             return say(colour, "search", f"{colour} {fact}")
-        return action
+        return expert
 
     # Scoring.
 

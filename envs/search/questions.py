@@ -12,7 +12,7 @@ from ..core.held_out import allowed
 from . import tiny
 from .relations import PICTURES, RELATIONS, SHOWN, Path, paths
 from .stage import Stage
-from .world import World
+from .world import Entity, World
 
 # picture -> hops -> (kind shown, relations)
 Forms = dict[str, dict[int, list[tuple[str, Path]]]]
@@ -75,6 +75,14 @@ def possible_answers(world: World) -> dict[tuple[str, str], Counter[str]]:
         for relation in (*entity.facts, *entity.links):
             found.setdefault((entity.kind, relation), Counter())[value(world, entity.id, relation)] += 1
     return found
+
+
+def followed(world: World, shown: Entity, path: Path) -> tuple[str, ...]:
+    """The ids of the entities that the relations lead through, from the one shown to the one asked about."""
+    chain = [shown.id]
+    for relation in path[:-1]:
+        chain.append(world.entities[chain[-1]].links[relation.name])
+    return tuple(chain)
 
 
 def needed(world: World, episode: SearchWorld) -> list[Passage]:
