@@ -19,7 +19,7 @@ from trl import SFTConfig, SFTTrainer
 
 from .config import ColdStartConfig
 from .engine.batching import make_batch
-from .errors import ConfigError, EnvironmentFault, OutageError
+from .errors import AgentError, ConfigError, EnvironmentFault, is_outage, outages_told
 from .model.forward import plain_inputs
 from .model.load import VLM
 from .rollout.dialogue import Dialogue
@@ -76,18 +76,14 @@ class Demonstrator:
         Raises:
             OutageError: the environment's infrastructure failed, `TRIES` times in a row.
         """
-        for tries in range(1, TRIES + 1):
+        for _ in range(TRIES - 1):
             try:
                 return self._played(index)
             except Exception as error:
-                if not getattr(error, "infrastructure_failure", False):
+                if not is_outage(error):
                     raise
-                if tries == TRIES:
-                    raise OutageError(
-                        f"cold start, demonstration {index}: {type(error).__name__}: {error} ({TRIES} times in a row). "
-                        "Nothing was lost but the cold start: once the service works, the same command begins it again"
-                    ) from error
-        raise AssertionError("there is always another try, or an error")
+        with outages_told(f"cold start, demonstration {index}, {TRIES} times in a row"):
+            return self._played(index)
 
     def _played(self, index: int) -> tuple[Row, ...]:
         if self._made_in != os.getpid():
@@ -200,6 +196,8 @@ def cold_start(
         trainer.remove_callback(ProgressCallback)
         try:
             trainer.train()
+        except AgentError as error:
+            raise _as_it_was(error) from error
         finally:
             # The trainer replaces the model's forward by one with a fused loss; others use this model after it.
             vlm.model.__dict__.pop("forward", None)
@@ -209,3 +207,9 @@ def cold_start(
 def _indices(count: int) -> Iterator[dict[str, int]]:
     for index in range(count):
         yield {"index": index}
+
+
+def _as_it_was(error: AgentError) -> AgentError:
+    """One that came out of a worker process carries that process's traceback in front of its own words."""
+    kind = type(error)
+    return kind(str(error).rpartition(f"{kind.__module__}.{kind.__qualname__}: ")[2].rstrip("\n"))

@@ -7,13 +7,15 @@ AgentError
 ├── EnvironmentFault   an environment raised; the run stops
 ├── RewardFault        a term of the reward raised, or gave something that is not a finite number; the run stops
 ├── AlgorithmFault     an advantage estimator or a policy loss raised, or returned what its contract does not allow
-├── OutageError        too many episodes failed at the infrastructure, or an environment could not be made for it
+├── OutageError        the infrastructure is down: too many episodes failed, or what is needed before them
 ├── MismatchError      sampler and trainer disagree about a token's log-probability
 └── RunDirectoryError  the run directory belongs to another configuration or is in use
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import ClassVar
 
 
@@ -56,6 +58,23 @@ class OutageError(AgentError):
     """The infrastructure behind an environment is down: nobody's fault here. The same command goes on once it is up."""
 
     infrastructure_failure: ClassVar[bool] = True
+
+
+def is_outage(error: BaseException) -> bool:
+    """Whether the infrastructure is to blame: sandboxes and services mark their own failures, whoever wrote them."""
+    return bool(getattr(error, "infrastructure_failure", False))
+
+
+@contextmanager
+def outages_told(what: str) -> Iterator[None]:
+    """Outside of episodes, which can be dropped, a failure of the infrastructure ends the command: an OutageError."""
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, AgentError) or not is_outage(error):
+            raise
+        told = f"{what}: {type(error).__name__}: {error}. Once the service works, give the same command"
+        raise OutageError(told) from error
 
 
 class MismatchError(AgentError):

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .errors import ConfigError, EnvironmentFault
+from .errors import ConfigError, EnvironmentFault, is_outage
 from .rollout.environments import EnvironmentPool, optional
 from .rollout.episode import Budget, EpisodeSpec
 from .rollout.episodes import EpisodeDriver
@@ -90,7 +90,7 @@ def evaluate_baseline(pool: EnvironmentPool, name: str, episodes: int, seed: int
             try:
                 scores.append(_play(env, task, reset, name, dice, metric))
             except Exception as error:
-                if not getattr(error, "infrastructure_failure", False):
+                if not is_outage(error):
                     raise EnvironmentFault(
                         f"{pool.spec.id} (task {task}, seed {reset}), played by {name!r}: "
                         f"{type(error).__name__}: {error}"

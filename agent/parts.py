@@ -13,7 +13,7 @@ from .config import Config
 from .config_model import ModelConfig
 from .engine.checkpoint import load_state
 from .engine.local import LocalEngine
-from .errors import CheckpointError, ConfigError, at_least
+from .errors import CheckpointError, ConfigError, at_least, outages_told
 from .evaluate import task_count
 from .failures import check as check_failures
 from .model import lora
@@ -282,15 +282,16 @@ def tokenizer_texts(config: Config) -> list[str]:
     for kwargs in kinds:
         spec = environment_spec(config, "train")
         env = make_environment(EnvironmentSpec(spec.id, {**spec.kwargs, **kwargs}))
-        for index in range(TOKENIZER_TEXTS // len(kinds)):
-            observation, _ = env.reset(seed=derive_seed(config.run.seed, "tokenizer", index))
-            texts.append(str(observation["text"]))
-            if optional(env, "solve") is None:
-                continue
-            script = list(map(str, optional(env, "solve")()))
-            texts += script
-            # What is answered to the expert, but for the last word, which nobody reads.
-            texts += [str(env.step(action)[0]["text"]) for action in script[:-1]]
+        with outages_told(f"{spec.id}, played for the tiny model's tokenizer"):
+            for index in range(TOKENIZER_TEXTS // len(kinds)):
+                observation, _ = env.reset(seed=derive_seed(config.run.seed, "tokenizer", index))
+                texts.append(str(observation["text"]))
+                if optional(env, "solve") is None:
+                    continue
+                script = list(map(str, optional(env, "solve")()))
+                texts += script
+                # What is answered to the expert, but for the last word, which nobody reads.
+                texts += [str(env.step(action)[0]["text"]) for action in script[:-1]]
         env.close()
     return texts
 

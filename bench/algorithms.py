@@ -18,7 +18,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from learning import machine, value
+from learning import value
+from made_on import commit, machine
 from rich.progress import track
 
 HERE = Path(__file__).parent
@@ -156,12 +157,11 @@ def main() -> None:
         jobs = [(family, seed) for seed in given.seeds for family in given.families]
         for family, seed, report in track(pool.map(one, jobs), "runs", len(jobs)):
             reports[family][seed] = report
-    asked = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=HERE)
-    text = table(reports, given.runs, asked.stdout.strip(), given.steps)
+    text = table(reports, given.runs, commit(), given.steps)
     print(text)
     (HERE / "algorithms.md").write_text(text)
     (HERE / "algorithms.json").write_text(
-        json.dumps({"commit": asked.stdout.strip(), "steps": given.steps, "reports": reports}, indent=1) + "\n"
+        json.dumps({"commit": commit(), "steps": given.steps, "reports": reports}, indent=1) + "\n"
     )
     plot(reports, given.runs, HERE / "algorithms.png")
 

@@ -31,6 +31,7 @@ from pathlib import Path
 from typing import Any
 
 import docker
+from made_on import commit
 from rich.progress import track
 
 from sandbox.contract import MIB, ExecResult, Limits
@@ -242,8 +243,7 @@ def main() -> None:
     names = [name for name in FAULTS if options.restart or not name.startswith("engine")]
     faults = {name: try_fault(name, options.restart) for name in track(names, description="faults")}
     kills = [round(kill_a_trainer(rng), 1) for _ in track(range(options.kills), description="kills")]
-    asked = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=HERE)
-    found = {"commit": asked.stdout.strip(), "docker": docker.from_env().version()["Version"]}
+    found = {"commit": commit(), "docker": docker.from_env().version()["Version"]}
     found |= {"kills": kills, "faults": faults}
     text = report(found)
     print(text)

@@ -20,7 +20,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -33,6 +32,7 @@ from pathlib import Path
 from typing import Any
 
 import gymnasium
+from made_on import commit, machine
 
 import envs  # noqa: F401  registers the environments
 from envs.core.tasks import generator
@@ -221,21 +221,6 @@ def fuzz(cases: int) -> list[dict[str, Any]]:
     if code != 0 and all(case["passed"] for case in found):
         raise SystemExit(f"the fuzz test ended with status {code}")
     return found
-
-
-def machine() -> str:
-    model = next(
-        (line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line),
-        platform.processor(),
-    )
-    return f"{model}, {os.cpu_count()} cores, Python {platform.python_version()}"
-
-
-def commit() -> str:
-    def git(*arguments: str) -> str:
-        return subprocess.run(["git", *arguments], cwd=HERE.parent, capture_output=True, text=True).stdout.strip()
-
-    return git("rev-parse", "--short", "HEAD") + ("-dirty" if git("status", "--porcelain") else "")
 
 
 def measure(quick: bool, cases: int) -> dict[str, Any]:

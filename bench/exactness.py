@@ -17,7 +17,6 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import subprocess
 import sys
 import tempfile
 import time
@@ -25,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from learning import machine
+from made_on import commit, machine
 from rich.progress import Progress
 
 HERE = Path(__file__).parent
@@ -145,13 +144,6 @@ def markdown(found: dict[str, Any], tallies: dict[str, Tally], faults: dict[str,
         gaps = [f"{'at most ' if chosen is max else ''}{chosen(o.gaps):.1e}" if o.gaps else "refused" for o in by]
         lines.append(line(name, [str(tried), str(refused), str(noticed), *gaps]))
     return "\n".join(lines) + "\n"
-
-
-def commit() -> str:
-    def git(*arguments: str) -> str:
-        return subprocess.run(["git", *arguments], cwd=HERE.parent, capture_output=True, text=True).stdout.strip()
-
-    return git("rev-parse", "--short", "HEAD") + ("-dirty" if git("status", "--porcelain") else "")
 
 
 def plain(outcome: Outcome) -> dict[str, Any]:

@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
-import subprocess
 import tempfile
 import time
 from collections import Counter
@@ -24,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from learning import machine
+from made_on import commit, machine
 from rich.console import Console
 
 from agent.algorithm import resolve
@@ -205,11 +204,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=HERE)
     given = parser.parse_args()
     torch.set_num_threads(1)
-    asked = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=HERE, check=False
-    )
     found: dict[str, Any] = {
-        "commit": asked.stdout.strip(),
+        "commit": commit(),
         "machine": machine(),
         "steps": given.steps,
         "share": given.share,

@@ -18,7 +18,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from learning import machine, value
+from learning import value
+from made_on import commit, machine
 
 from agent.evaluate import paired_difference
 
@@ -94,12 +95,10 @@ def main() -> None:
         ended = list(pool.map(lambda job: run(job[0], given.runs, job[1], job[2]), jobs))
     reports = dict(zip(jobs, ended, strict=True))
 
-    asked = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=HERE)
-    commit = asked.stdout.strip()
     lines = [
         "# All turns, or the last one alone",
         "",
-        f"`make verify-last-turn` at commit {commit} on {machine()}. The recipes of the two tasks of many turns, as "
+        f"`make verify-last-turn` at commit {commit()} on {machine()}. The recipes of the two tasks of many turns, as "
         "they are and with `--algorithm.selection.turns last`, from the same cold starts, over the same tasks and "
         "steps. F1 in percent, greedy, on the same test tasks; 95% bootstrap intervals, of the difference over pairs.",
         "",
@@ -121,7 +120,7 @@ def main() -> None:
     print(text)
     (HERE / "last_turn.md").write_text(text)
     kept = {f"{task}, {LABELS[kind]}, seed {seed}": report for (task, kind, seed), report in reports.items()}
-    told = {"commit": commit, "machine": machine(), "differences": rows, "reports": kept}
+    told = {"commit": commit(), "machine": machine(), "differences": rows, "reports": kept}
     (HERE / "last_turn.json").write_text(json.dumps(told, indent=1) + "\n")
     starts = {
         (t, s): value(reports[t, "seed", s], "before", "greedy")["value"] for t in given.tasks for s in given.seeds

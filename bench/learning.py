@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+
+from made_on import commit, machine
 
 HERE = Path(__file__).parent / "learning"
 TASKS = ("counting", "geometry", "grounding", "search", "coding")
@@ -39,14 +39,6 @@ def value(report: dict, name: str, decoding: str) -> dict:
 def difference(report: dict, decoding: str) -> dict:
     """What reinforcement learning added, on the same tasks."""
     return next(d for d in report["paired_differences"] if d["decoding"] == decoding)
-
-
-def machine() -> str:
-    model = next(
-        (line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line),
-        platform.processor(),
-    )
-    return f"{model}, {os.cpu_count()} cores, Python {platform.python_version()}"
 
 
 def line(label: str, report: dict) -> str:
@@ -100,8 +92,6 @@ def main() -> None:
         ended = jobs.map(lambda arguments: run(task, runs, *arguments), others.values())
         reports = {f"seed {options.seeds[0]}": first, **dict(zip(others, ended, strict=True))}
 
-    asked = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=HERE)
-    commit = asked.stdout.strip()
     after = [value(reports[f"seed {s}"], "after", "greedy")["value"] for s in options.seeds]
     metric, episodes = (value(first, "after", "greedy")[key] for key in ("metric", "episodes"))
     gains = [difference(reports[f"seed {s}"], "greedy") for s in options.seeds]
@@ -111,7 +101,7 @@ def main() -> None:
     head = [
         f"# {task.capitalize()}: what reinforcement learning adds",
         "",
-        f"`make verify-learning TASK={task}` at commit {commit} on {machine()}. Metric: {metric}, in percent, on "
+        f"`make verify-learning TASK={task}` at commit {commit()} on {machine()}. Metric: {metric}, in percent, on "
         f"{episodes} test tasks with 95% bootstrap intervals; gain: the same tasks after minus before. Seconds from "
         f"start to report; the first run alone on the machine, the others {options.jobs} at a time.",
         "",
@@ -139,7 +129,7 @@ def main() -> None:
     HERE.mkdir(exist_ok=True)
     (HERE / f"{task}.md").write_text(text)
     shutil.copyfile(runs / f"seed_{options.seeds[0]}" / "learning_curve.png", HERE / f"{task}.png")
-    results = {"commit": commit, "machine": machine(), "reports": reports}
+    results = {"commit": commit(), "machine": machine(), "reports": reports}
     (HERE / f"{task}.json").write_text(json.dumps(results, indent=1) + "\n")
     print(text)
 

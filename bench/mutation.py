@@ -20,7 +20,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from learning import machine
+from made_on import commit, machine
 
 HERE = Path(__file__).parent
 KILLED = ("killed", "timeout", "suspicious", "segfault", "caught by type check")
@@ -50,9 +50,8 @@ def run(jobs: int, only: list[str]) -> dict[str, Any]:
         lines = [line.strip() for line in told("results", "--all", "true").splitlines() if ": " in line]
         found = dict(line.rsplit(": ", 1) for line in lines)
         survivors = {name: told("show", name) for name, end in found.items() if end not in (*KILLED, "not checked")}
-    asked = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=HERE)
     return {
-        "commit": asked.stdout.strip(),
+        "commit": commit(),
         "machine": machine(),
         "counts": Counter(found.values()),
         "survivors": survivors,

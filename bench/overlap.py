@@ -22,9 +22,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -37,6 +35,7 @@ import gymnasium
 import numpy as np
 import torch
 from gymnasium import spaces
+from made_on import commit, machine
 from rich.progress import Progress
 
 HERE = Path(__file__).parent
@@ -190,21 +189,6 @@ def _same(runs: Sequence[Played], trajectories: Sequence[Trajectory]) -> float:
     return float(np.mean([a.rows[-1].token_ids == b.rows[-1].token_ids for a, b in pairs]))
 
 
-def machine() -> str:
-    model = next(
-        (line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line),
-        platform.processor(),
-    )
-    return f"{model}, {os.cpu_count()} cores, Python {platform.python_version()}, torch {torch.__version__}"
-
-
-def commit() -> str:
-    def git(*arguments: str) -> str:
-        return subprocess.run(["git", *arguments], cwd=HERE.parent, capture_output=True, text=True).stdout.strip()
-
-    return git("rev-parse", "--short", "HEAD") + ("-dirty" if git("status", "--porcelain") else "")
-
-
 def markdown(found: dict[str, Any]) -> str:
     lines = [
         "# Tools behind generation",
@@ -241,7 +225,12 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=HERE)
     given = parser.parse_args()
     torch.set_num_threads(1)
-    found: dict[str, Any] = {"commit": commit(), "machine": machine(), "load": os.getloadavg()[0], "demand": DEMAND}
+    found: dict[str, Any] = {
+        "commit": commit(),
+        "machine": machine(f"torch {torch.__version__}"),
+        "load": os.getloadavg()[0],
+        "demand": DEMAND,
+    }
     found |= {"episodes": given.episodes, "seconds": given.seconds, "repeats": given.repeats}
     with tempfile.TemporaryDirectory(prefix="bench-overlap-") as scratch, Progress() as told:
         vlm = load_vlm(make_tiny_vlm(Path(scratch), [*TEXTS] * 8, seed=0))

@@ -20,9 +20,7 @@ import argparse
 import io
 import json
 import os
-import platform
 import statistics
-import subprocess
 import tempfile
 import time
 from collections.abc import Callable
@@ -31,6 +29,7 @@ from pathlib import Path
 from typing import Any
 
 import docker
+from made_on import commit, machine
 from PIL import Image
 from rich.progress import track
 
@@ -221,13 +220,6 @@ def endurance(box: DockerSandbox, calls: int) -> dict[str, Any]:
     }
 
 
-def machine() -> str:
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    model = next((line.split(":")[1].strip() for line in lines if "model name" in line), platform.processor())
-    version = docker.from_env().version()["Version"]
-    return f"{model}, {os.cpu_count()} cores, Python {platform.python_version()}, Docker {version}"
-
-
 def report(found: dict[str, Any]) -> str:
     """The figures as a page."""
     many = found["endurance"]
@@ -301,8 +293,12 @@ def main() -> None:
         while box.stats()["free"] < CALLERS:
             expect(box.exec(PRINT, {}, LIMITS), "1")
         together = against_other_ways(box, rounds, CALLERS)
-    asked = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=HERE)
-    found = {"commit": asked.stdout.strip(), "machine": machine(), "rounds": rounds, "leases": times}
+    found = {
+        "commit": commit(),
+        "machine": machine(f"Docker {docker.from_env().version()['Version']}"),
+        "rounds": rounds,
+        "leases": times,
+    }
     found |= {"alone": alone, "together": together}
     found |= {"endurance": many, "isolation": isolation}
     text = report(found)

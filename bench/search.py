@@ -22,7 +22,6 @@ import argparse
 import importlib
 import json
 import os
-import platform
 import random
 import re
 import statistics
@@ -33,6 +32,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
+
+from made_on import commit, machine
 
 from sandbox.search import Index, Passage, build_index, open_search, read_corpus
 
@@ -177,21 +178,6 @@ def measure(data: Path, count: int) -> dict[str, Any]:
     find = other(real)
     found["quality_of_plain_bm25"] = None if find is None else quality(find, questions)
     return found
-
-
-def machine() -> str:
-    model = next(
-        (line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line),
-        platform.processor(),
-    )
-    return f"{model}, {os.cpu_count()} cores, Python {platform.python_version()}"
-
-
-def commit() -> str:
-    def git(*arguments: str) -> str:
-        return subprocess.run(["git", *arguments], cwd=HERE.parent, capture_output=True, text=True).stdout.strip()
-
-    return git("rev-parse", "--short", "HEAD") + ("-dirty" if git("status", "--porcelain") else "")
 
 
 def markdown(found: dict[str, Any]) -> str:

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import AgentError, ConfigError, EnvironmentFault
+from ..errors import AgentError, ConfigError, EnvironmentFault, is_outage
 from ..rollout.environments import EnvironmentPool
 from .trl_worlds import Coordinates, Messages, Pools, content, coordinates, differs, renderer_of, shown
 
@@ -56,7 +56,7 @@ class EnvironmentReward:
             raise
         except Exception as error:
             # TRL leaves None out of mean and deviation, and gives such a completion no advantage.
-            if getattr(error, "infrastructure_failure", False):
+            if is_outage(error):
                 return None
             raise EnvironmentFault(f"{pool.spec.id} ({world}) raised {type(error).__name__}: {error}") from error
 

@@ -12,7 +12,7 @@ from typing import Any
 import gymnasium
 from gymnasium import spaces
 
-from ..errors import ConfigError, ObservationError, OutageError
+from ..errors import ConfigError, ObservationError, outages_told
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,8 @@ def make_environment(spec: EnvironmentSpec) -> gymnasium.Env:
         OutageError: the infrastructure that it needs is down.
     """
     try:
-        env = gymnasium.make(spec.id, disable_env_checker=True, **spec.kwargs)
+        with outages_told(f"{spec.id} cannot be made"):
+            env = gymnasium.make(spec.id, disable_env_checker=True, **spec.kwargs)
     except (gymnasium.error.UnregisteredEnv, ModuleNotFoundError) as error:
         known = sorted(gymnasium.registry)
         near = get_close_matches(spec.id, known, n=3, cutoff=0.4)
@@ -66,12 +67,6 @@ def make_environment(spec: EnvironmentSpec) -> gymnasium.Env:
         raise ConfigError(f"env.id: {spec.id!r} cannot be made: {error}") from error
     except (TypeError, ValueError) as error:
         raise ConfigError(f"env.kwargs: {spec.id} refuses {dict(spec.kwargs)}: {error}") from error
-    except Exception as error:
-        if not getattr(error, "infrastructure_failure", False):
-            raise
-        raise OutageError(
-            f"{spec.id} cannot be made: {type(error).__name__}: {error}. Once the service works, give the same command"
-        ) from error
     space = env.observation_space
     if not isinstance(space, spaces.Dict) or not {"text", "images"} <= set(space.spaces):
         raise ObservationError(f'{spec.id}: observation_space must be a Dict with "text" and "images", got {space}')

@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 import gymnasium
 import numpy as np
 
-from ..errors import AgentError, EnvironmentFault, ObservationError
+from ..errors import AgentError, EnvironmentFault, ObservationError, is_outage
 from ..seeds import derive_seed
 from ..types import Outcome, Row, SampledWith, Segment, Trajectory
 from .dialogue import Dialogue
@@ -278,7 +278,7 @@ class Episode:
 def _failed(error: Exception) -> Outcome | None:
     """How an episode ends if this is the infrastructure's failure: sandboxes and services mark their own. Everything
     else is a fault of the environment's author."""
-    if getattr(error, "infrastructure_failure", False):
+    if is_outage(error):
         return Outcome("failed", None, f"{type(error).__name__}: {error}")
     return None
 

@@ -19,7 +19,7 @@ from ..model.positions import mrope_positions
 from ..model.processor import ProcessedImage
 from ..types import ImageSpan
 from .engine import Completion, Request
-from .hf_batch import NOTHING, Batch, Past, Prefilled, Running
+from .hf_batch import NOTHING, Batch, Past, Prefilled, Running, aligned
 
 # Finished rows stay in the batch until half of it has finished, or others join. Below this many rows a step is hardly
 # faster, and matrix products of a few rows round in another way than those of many.
@@ -165,8 +165,8 @@ class TransformersEngine:
         width = max(past.keys[0].shape[1] for past in pasts)
         cache = DynamicCache(config=self.model.config.get_text_config())
         for layer in range(len(pasts[0].keys)):
-            keys = torch.stack([_pad_left(past.keys[layer], width) for past in pasts])
-            values = torch.stack([_pad_left(past.values[layer], width) for past in pasts])
+            keys = torch.stack([aligned(past.keys[layer], width) for past in pasts])
+            values = torch.stack([aligned(past.values[layer], width) for past in pasts])
             cache.update(keys, values, layer)
         return Batch([request for request, _ in pairs], self._prefill(pairs, cache))
 
@@ -272,7 +272,3 @@ def expand(
 def _key(request: Request) -> tuple[int, tuple[str, ...], tuple[int, ...]]:
     """Equal for requests whose rows are equal, token for token and pixel for pixel."""
     return len(request.token_ids), tuple(image.sha256 for image in request.images), request.token_ids
-
-
-def _pad_left(tensor: torch.Tensor, width: int) -> torch.Tensor:
-    return pad(tensor, (0, 0, width - tensor.shape[1], 0))

@@ -97,8 +97,8 @@ class Batch:
         """Take the rows of another batch, whose tensors may not be used any more."""
         width = max(self.mask.shape[1], other.mask.shape[1])
         for mine, theirs in zip(self.cache.layers, other.cache.layers, strict=True):
-            mine.keys = torch.cat([_aligned(mine.keys, width), _aligned(theirs.keys, width)])
-            mine.values = torch.cat([_aligned(mine.values, width), _aligned(theirs.values, width)])
+            mine.keys = torch.cat([aligned(mine.keys, width), aligned(theirs.keys, width)])
+            mine.values = torch.cat([aligned(mine.values, width), aligned(theirs.values, width)])
         self.mask = torch.cat([pad(mask, (width - mask.shape[1], 0)) for mask in (self.mask, other.mask)])
         self.logits = torch.cat([self.logits, other.logits])
         self.position = torch.cat([self.position, other.position])
@@ -167,6 +167,6 @@ class Batch:
         self._groups = [(key, torch.tensor(found, device=device)) for key, found in places.items()]
 
 
-def _aligned(tensor: torch.Tensor, width: int) -> torch.Tensor:
+def aligned(tensor: torch.Tensor, width: int) -> torch.Tensor:
     """(..., length, channels), padded in front to `width` columns."""
     return pad(tensor, (0, 0, width - tensor.shape[-2], 0))
