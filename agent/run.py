@@ -189,12 +189,14 @@ def _report(
         asdict(summarise(f"after, {variant}", config.env.id, "greedy", metric, scores, seed))
         for variant, scores in more["after"].get("variants", {}).items()
     ]
-    rows += [
+    measures = [
         asdict(summarise(name, config.env.id, "greedy", measure, scores, seed))
         for name, found in more.items()
         for measure, scores in found.get("measures", {}).items()
     ]
     report = {"seconds": round(sum(clock.seconds.values()), 1), "phases": clock.seconds, "rows": rows}
+    if measures:
+        report["measures"] = measures
     started = directory.read_json("cold_start.json") or {"steps": 0}
     report |= {"paired_differences": differences, "cold_start_steps": started["steps"], "steps": config.optimizer.steps}
     return report

@@ -54,9 +54,7 @@ def line(label: str, report: dict) -> str:
 
 def more(label: str, report: dict) -> list[str]:
     """What the recipe measures beside, before and after, and the score under its variants."""
-    primary = value(report, "after", "greedy")["metric"]
-    rows = [r for r in report["rows"] if r["decoding"] == "greedy"]
-    found = [r for r in rows if r["metric"] != primary or r["name"].startswith("after, ")]
+    found = [r for r in report["rows"] if r["name"].startswith("after, ")] + report.get("measures", [])
     return [
         f"| {label} | {r['name']} | {r['metric']} | {100 * r['value']:.1f} ({100 * r['low']:.1f} to "
         f"{100 * r['high']:.1f}) |"

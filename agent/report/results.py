@@ -15,6 +15,7 @@ POLICIES = {
     "before": "the model before reinforcement learning",
     "after": "the model after reinforcement learning",
 }
+VARIED = "the same model where the environment was changed"
 
 
 @dataclass(frozen=True)
@@ -122,7 +123,7 @@ def _table(env_id: str, metric: str, rows: Sequence[Mapping[str, Any]]) -> Resul
     shown = tuple(
         ResultRow(
             row["name"],
-            POLICIES.get(row["name"], ""),
+            POLICIES.get(row["name"], VARIED if row["name"].startswith("after, ") else ""),
             "" if row["decoding"] == "none" else row["decoding"],
             mean(row["value"], metric),
             f"{mean(row['low'], metric)} to {mean(row['high'], metric)}",

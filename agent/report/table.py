@@ -36,7 +36,7 @@ def show_report(console: Console, config: Config, report: Mapping[str, Any]) -> 
     """The table, what reinforcement learning added, how long it took, and where everything lies."""
     folder = Path(config.run.folder) / config.run.name
     rows = report["rows"]
-    console.print(results_table(rows))
+    console.print(results_table([*rows, *report.get("measures", ())]))
     for difference in report.get("paired_differences", ()):
         metric = next((row["metric"] for row in rows if row["decoding"] == difference["decoding"]), "return")
         value = change(difference["value"], metric)

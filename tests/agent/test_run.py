@@ -455,7 +455,9 @@ def test_without_a_test_the_report_has_no_rows(tmp_path: Path) -> None:
 def test_what_the_recipe_names_is_reported_beside_the_primary_metric(tmp_path: Path) -> None:
     config = small_config(tmp_path)
     beside = replace(config.evaluation, measures=["missing"], variants={"one turn": {"turns": 1}}, sampled=False)
-    rows = finish(replace(config, evaluation=beside)).report["rows"]
+    report = finish(replace(config, evaluation=beside)).report
+    assert {row["metric"] for row in report["rows"]} == {"evenness"}, "what a page says first is of the primary metric"
+    rows = [*report["rows"], *report["measures"]]
     found = {(row["name"], row["metric"]): row for row in rows if row["decoding"] == "greedy"}
     assert {name for name, metric in found if metric == "missing"} == {"before", "after"}
     assert found["after", "missing"]["value"] == 0.0
