@@ -1,8 +1,8 @@
 """Faults on purpose: one tool call in five fails at the infrastructure, and the run goes on.
 
-    python bench/faults.py [--steps 30] [--share 0.2] [--cold 100] [--prompts 8] [--out FOLDER]
+    python bench/faults.py [--steps 30] [--share 0.2] [--cold 0] [--prompts 0] [--out FOLDER]
 
-The recipes `coding` and `search`, after a short cold start with whole tools, are trained with tools that fail. Coding
+The recipes `coding` and `search`, after a cold start with whole tools, are trained with tools that fail. Coding
 asks an HTTP service in front of local lanes, Search an index in memory. From the record of every step the advantages
 are computed again with the failed and dropped episodes taken away before; they must be those that were learned from.
 Writes bench/faults.md and .json.
@@ -71,11 +71,11 @@ def cold(name: str, steps: int, prompts: int, folder: Path) -> tuple[Config, Pat
     config = read_config("train", [name])
     config = replace(
         config,
-        rollout=replace(config.rollout, prompts_per_step=prompts),
+        rollout=replace(config.rollout, prompts_per_step=prompts or config.rollout.prompts_per_step),
         evaluation=replace(config.evaluation, validate_every=0, test_episodes=0),
         run=replace(config.run, folder=str(folder), name=f"{name}-cold", record_every=1),
     )
-    start = replace(config.cold_start, max_steps=steps, stop_at=1.0)
+    start = replace(config.cold_start, max_steps=steps or config.cold_start.max_steps, stop_at=1.0)
     run(replace(config, cold_start=start, optimizer=replace(config.optimizer, steps=0)), Console(quiet=True))
     return config, folder / f"{name}-cold" / "checkpoints" / "step_0"
 
@@ -165,8 +165,8 @@ def table(found: dict[str, Any]) -> str:
         "# Faults on purpose",
         "",
         f"`python bench/faults.py --steps {found['steps']} --share {found['share']:g} --cold {found['cold']} "
-        f"--prompts {found['prompts']}` at commit {found['commit']} on {found['machine']}: the recipes after a short "
-        f"cold start, {found['share']:.0%} of whose tool calls in training fail at the infrastructure. Search also "
+        f"--prompts {found['prompts']}` at commit {found['commit']} on {found['machine']}: the recipes after "
+        f"their cold start, {found['share']:.0%} of whose tool calls in training fail at the infrastructure. Search also "
         "searches when an episode begins.",
         "",
         row("", names),
@@ -199,8 +199,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--steps", type=int, default=30)
     parser.add_argument("--share", type=float, default=0.2)
-    parser.add_argument("--cold", type=int, default=100, help="supervised steps before")
-    parser.add_argument("--prompts", type=int, default=8, help="tasks a step")
+    parser.add_argument("--cold", type=int, default=0, help="supervised steps before; 0: the recipe's")
+    parser.add_argument("--prompts", type=int, default=0, help="tasks a step; 0: the recipe's")
     parser.add_argument("--out", type=Path, default=HERE)
     given = parser.parse_args()
     torch.set_num_threads(1)
