@@ -166,8 +166,8 @@ def table(found: dict[str, Any]) -> str:
         "",
         f"`python bench/faults.py --steps {found['steps']} --share {found['share']:g} --cold {found['cold']} "
         f"--prompts {found['prompts']}` at commit {found['commit']} on {found['machine']}: the recipes after "
-        f"their cold start, {found['share']:.0%} of whose tool calls in training fail at the infrastructure. Search also "
-        "searches when an episode begins.",
+        f"their cold start, {found['share']:.0%} of whose tool calls in training fail at the infrastructure. Search "
+        "also searches when an episode begins.",
         "",
         row("", names),
         "|---|" + "---|" * len(names),
