@@ -35,7 +35,8 @@ from agent.records import read_trajectories
 from agent.roles.reward import scores_and_validity
 from agent.run import run
 from envs.search import world_passages
-from sandbox.flaky import Faults, FlakySandbox, share
+from sandbox.faults import Faults, share
+from sandbox.flaky import FlakySandbox
 from sandbox.local import LocalSandbox
 from sandbox.search import Index, build_index, shared
 from sandbox.search.flaky import FlakySearch

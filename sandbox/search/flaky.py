@@ -1,6 +1,6 @@
 """A search that fails on purpose: for rehearsing what a run does when its search is down.
 
-    FlakySearch(Index.open(folder), share(0.2))    one call in five; `share` is that of `sandbox.flaky`
+    FlakySearch(Index.open(folder), share(0.2))    one call in five; `share` is that of `sandbox.faults`
 
 No name opens it; `shared` puts it under one.
 """
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..flaky import Fails, Faults
+from ..faults import Fails, Faults
 from .contract import Hit, SearchBackend
 from .errors import SearchUnavailableError
 

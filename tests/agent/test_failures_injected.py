@@ -28,7 +28,8 @@ from agent.seeds import generator
 from agent.train import learn, learner_of
 from agent.types import Trajectory
 from envs.search import world_passages
-from sandbox.flaky import Faults, FlakySandbox, share
+from sandbox.faults import Faults, share
+from sandbox.flaky import FlakySandbox
 from sandbox.local import LocalSandbox
 from sandbox.search import Index, build_index, shared
 from sandbox.search.flaky import FlakySearch

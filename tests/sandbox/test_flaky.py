@@ -7,7 +7,8 @@ import pytest
 from sandbox.conformance import LIMITS
 from sandbox.contract import ExecResult, Limits, Sandbox
 from sandbox.errors import Lost
-from sandbox.flaky import FlakySandbox, share
+from sandbox.faults import share
+from sandbox.flaky import FlakySandbox
 from sandbox.scripted import ScriptedSandbox
 
 RAN: list[str] = []

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from sandbox.flaky import share
+from sandbox.faults import share
 from sandbox.search import Hit, Passage, SearchBackend, SearchUnavailableError
 from sandbox.search.flaky import FlakySearch
 
