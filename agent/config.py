@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from .config_algorithm import AlgorithmConfig, CriticConfig, RewardConfig
+from .config_engine import EngineConfig
 from .config_model import ModelConfig
 
 
@@ -248,6 +249,7 @@ class Config:
         evaluation: When and how the policy is evaluated.
         check: The check that sampler and trainer agree.
         failures: What happens when the infrastructure breaks episodes.
+        engine: Which machine it runs on, and how.
         run: Where the run lives on disk.
     """
 
@@ -263,4 +265,5 @@ class Config:
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     check: CheckConfig = field(default_factory=CheckConfig)
     failures: FailuresConfig = field(default_factory=FailuresConfig)
+    engine: EngineConfig = field(default_factory=EngineConfig)
     run: RunConfig = field(default_factory=RunConfig)

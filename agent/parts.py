@@ -26,9 +26,9 @@ from .roles.critic import Critic
 from .roles.reference import Reference
 from .roles.reward import Term, make_terms
 from .rollout.engine import RolloutEngine
+from .rollout.engines import make_rollout_engine
 from .rollout.environments import EnvironmentPool, EnvironmentSpec, import_modules, make_environment, optional
 from .rollout.episodes import DriverOptions, EpisodeDriver
-from .rollout.hf import TransformersEngine
 from .rollout.render import Renderer
 from .seeds import derive_seed
 
@@ -87,12 +87,16 @@ class Parts:
     def begin_learning(self) -> None:
         """After the cold start: reinforcement learning begins with the policy as it is now."""
         self.train_engine.take_weights()
-        self.rollout_engine.load_weights(self.train_engine.named_tensors(), 0)
+        self.sync(0)
         if self.reference is not None:
             self.reference = Reference(self.actor)
         if self.critic is not None:
             self.critic = make_critic(self.config, self.vlm, self.algorithm)
             self.train_engine = _train_engine(self.config, self.vlm, self.algorithm, self.critic)
+
+    def sync(self, version: int) -> None:
+        """Give the rollout engine the policy's weights as they are after `version` updates."""
+        self.rollout_engine.load_weights(self.train_engine.named_tensors(), version)
 
     def gradient_norms(self) -> dict[str, float]:
         """Of each part of the model that is trained, as gradients stand now."""
@@ -115,7 +119,7 @@ class Parts:
             self.critic.load_state_dict(state["critic"])
         if self.reference is not None and "reference" in state:
             self.reference.load_state_dict(state["reference"])
-        self.rollout_engine.load_weights(self.train_engine.named_tensors(), state["step"])
+        self.sync(state["step"])
 
     def close(self) -> None:
         for driver in self._drivers.values():
@@ -178,12 +182,14 @@ def build(config: Config, folder: Path, checkpoint: Path | None) -> Parts:
         _reference(config, actor, start, checkpoint) if algorithm.needs_reference else None,
         critic,
         _train_engine(config, vlm, algorithm, critic),
-        TransformersEngine(vlm.model, vlm.processor.image_token_id, vlm.processor.merge),
+        make_rollout_engine(config, vlm, start),
         algorithm,
         terms,
         config.algorithm.divergence.coef,
     )
-    if checkpoint is not None:
+    if checkpoint is None:
+        parts.sync(0)
+    else:
         parts.load_state_dict(load_state(checkpoint))
     return parts
 

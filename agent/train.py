@@ -86,7 +86,7 @@ def train(config: Config, parts: Parts, run: RunDirectory, first: int, progress:
                 save(config, parts, run, step)
             raise
         step += 1
-        parts.rollout_engine.load_weights(parts.train_engine.named_tensors(), step)
+        parts.sync(step)
         learner = _moved_reference(config, parts, learner, step)
         metrics |= {
             "seconds/rollout": rolled - started,

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from ..config import OptimizerConfig
+from ..model.lora import merged_tensors
 
 
 class LocalEngine:
@@ -92,8 +93,8 @@ class LocalEngine:
         self.steps_taken += 1
 
     def named_tensors(self) -> Iterator[tuple[str, torch.Tensor]]:
-        """The weights as a rollout engine takes them."""
-        yield from self.model.state_dict(keep_vars=True).items()
+        """The weights as a rollout engine takes them: under their Hugging Face names, an adapter folded in."""
+        yield from merged_tensors(self.model)
 
     def state_dict(self) -> dict[str, Any]:
         masters = [master for _, master in self._copied()]

@@ -30,13 +30,15 @@ class TransformersEngine:
     """The engine that needs nothing but transformers; it generates with the model object that it is given.
 
     Args:
-        model: Shared with the trainer on one device, or a copy that `load_weights` updates.
+        model: The trainer's own object, or a copy that `load_weights` updates.
         image_token_id: The placeholder's id.
         merge: Patches per side that make one image token.
+        shared: It is the trainer's own: new weights are there already when `load_weights` is called.
     """
 
-    def __init__(self, model: PreTrainedModel, image_token_id: int, merge: int) -> None:
+    def __init__(self, model: PreTrainedModel, image_token_id: int, merge: int, shared: bool = False) -> None:
         self.model = model
+        self.shared = shared
         self.image_token_id = image_token_id
         self.merge = merge
         self.weight_version = 0
@@ -81,6 +83,9 @@ class TransformersEngine:
         if self._queue or self._generating:
             raise RuntimeError("weights cannot change while requests are generating: finish or abort them first")
         self._forget()
+        self.weight_version = version
+        if self.shared:
+            return
         own = self.model.state_dict(keep_vars=True)
         given = set()
         with torch.no_grad():
@@ -92,12 +97,10 @@ class TransformersEngine:
                         f"weight {name!r} is {tuple(tensor.shape)}, the engine's is {tuple(own[name].shape)}"
                     )
                 given.add(name)
-                if own[name].data_ptr() != tensor.data_ptr():
-                    own[name].copy_(tensor)
+                own[name].copy_(tensor)
         missing = set(own) - given
         if missing:
             raise KeyError(f"{len(missing)} weights were not given, among them {sorted(missing)[:3]}")
-        self.weight_version = version
 
     def sleep(self) -> None:
         """Drop every cache. The weights stay where they are: they are the trainer's own."""

@@ -1,0 +1,35 @@
+"""The rollout engine that a recipe names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from ..config import Config
+from ..model.load import VLM
+from .engine import RolloutEngine
+from .hf import TransformersEngine
+from .vllm import VllmEngine
+from .vllm_start import start_vllm
+
+
+def make_rollout_engine(config: Config, vlm: VLM, folder: Path) -> RolloutEngine:
+    """An engine without weights of its own, or with the trainer's; `load_weights` comes before the first request.
+
+    Args:
+        config: The recipe.
+        vlm: The trainer's model.
+        folder: The checkpoint folder that it was loaded from.
+
+    Raises:
+        ConfigError: the engine is not installed, or cannot run this model.
+    """
+    image_token_id, merge = vlm.processor.image_token_id, vlm.processor.merge
+    if config.engine.rollout == "transformers":
+        return TransformersEngine(vlm.model, image_token_id, merge, shared=True)
+    dtype = "float32" if vlm.model.dtype == torch.float32 else "bfloat16"
+    llm = start_vllm(
+        folder, vlm.family, dtype, vlm.model.device.type, config.rollout.max_row_tokens, config.engine.vllm
+    )
+    return VllmEngine(llm, image_token_id, patches=vlm.family != "llava")
