@@ -32,8 +32,11 @@ class EngineConfig:
 
     Args:
         rollout: Who generates: "transformers", with the trainer's own weights, or "vllm", which needs `vllm`.
+        offload: What waits in host memory while it is not needed: "none"; "optimizer", the optimizer's state; "all",
+            also the weights of trainer, reference and critic. Weights that the sampler shares stay.
         vllm: Options of vLLM.
     """
 
     rollout: Literal["transformers", "vllm"] = "transformers"
+    offload: Literal["none", "optimizer", "all"] = "none"
     vllm: VllmConfig = field(default_factory=VllmConfig)

@@ -13,6 +13,8 @@ from .config import Config
 from .config_model import ModelConfig
 from .engine.checkpoint import load_state
 from .engine.local import LocalEngine
+from .engine.memory import Phase, PhaseMachine
+from .engine.owners import owners_of
 from .errors import CheckpointError, ConfigError, at_least, outages_told
 from .evaluate import task_count
 from .failures import check as check_failures
@@ -52,7 +54,11 @@ class Parts:
     algorithm: Algorithm
     terms: tuple[Term, ...]
     kl_coef: float
+    memory: PhaseMachine = field(init=False)
     _drivers: dict[str, EpisodeDriver] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.memory = PhaseMachine(self.vlm.model.device, owners_of(self))
 
     @property
     def max_gap(self) -> float:
@@ -96,6 +102,7 @@ class Parts:
 
     def sync(self, version: int) -> None:
         """Give the rollout engine the policy's weights as they are after `version` updates."""
+        self.memory.enter(Phase.SYNC)
         self.rollout_engine.load_weights(self.train_engine.named_tensors(), version)
 
     def gradient_norms(self) -> dict[str, float]:
@@ -191,6 +198,7 @@ def build(config: Config, folder: Path, checkpoint: Path | None) -> Parts:
         parts.sync(0)
     else:
         parts.load_state_dict(load_state(checkpoint))
+    parts.memory.enter(Phase.ROLLOUT)
     return parts
 
 

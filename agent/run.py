@@ -11,6 +11,7 @@ from rich.console import Console
 from .coldstart import Demonstrator, cold_start
 from .collect import budget
 from .config import Config
+from .engine.memory import Phase
 from .evaluate import (
     evaluate_baseline,
     evaluate_policy,
@@ -74,45 +75,61 @@ def _run(config: Config, directory: RunDirectory, progress: Progress, stop: Inte
         evaluation_tasks(parts.driver("test", variant).pool, config.evaluation.test_episodes)
     first = int(checkpoint.name.removeprefix("step_")) if checkpoint else 0
     try:
-        if checkpoint is None:
-            with clock.phase("cold start"):
-                _cold_start(config, parts, directory, progress, stop)
-            if stop.requested:
-                progress.warn("interrupted during the cold start, which begins again with the same command")
-                return Ended(False, None)
-            save(config, parts, directory, 0)
-        elif first:
-            progress.console.print(f"continuing {directory.path} after step {first}")
-        with clock.phase("test"):
-            _test(config, parts, directory, "before", progress)
-        progress.phase("training", config.optimizer.steps, first)
-        with clock.phase("training"):
-            finished = train(config, parts, directory, first, progress, stop)
-        if finished.interrupted:
-            progress.warn(f"interrupted; saved after step {finished.step}. The same command continues")
-            return Ended(False, None)
-        with clock.phase("test"):
-            _test(config, parts, directory, "after", progress)
-            baselines = _baselines(config, parts)
-        report = _report(config, parts, directory, baselines, clock)
-        write_report(directory, report, parts.vlm.processor.decode)
-        directory.write_json("report.json", report)  # last: its presence says that the run is finished
-        return Ended(True, report)
+        with parts.memory.explained():
+            return _phases(config, parts, directory, progress, stop, clock, None if checkpoint is None else first)
     finally:
         parts.close()
+
+
+def _phases(
+    config: Config,
+    parts: Parts,
+    directory: RunDirectory,
+    progress: Progress,
+    stop: Interrupt,
+    clock: _Clock,
+    continued: int | None,
+) -> Ended:
+    """From the cold start to the report, or from step `continued`."""
+    first = continued or 0
+    if continued is None:
+        with clock.phase("cold start"):
+            _cold_start(config, parts, directory, progress, stop)
+        if stop.requested:
+            progress.warn("interrupted during the cold start, which begins again with the same command")
+            return Ended(False, None)
+        save(config, parts, directory, 0)
+    elif first:
+        progress.console.print(f"continuing {directory.path} after step {first}")
+    with clock.phase("test"):
+        _test(config, parts, directory, "before", progress)
+    progress.phase("training", config.optimizer.steps, first)
+    with clock.phase("training"):
+        finished = train(config, parts, directory, first, progress, stop)
+    if finished.interrupted:
+        progress.warn(f"interrupted; saved after step {finished.step}. The same command continues")
+        return Ended(False, None)
+    with clock.phase("test"):
+        _test(config, parts, directory, "after", progress)
+        baselines = _baselines(config, parts)
+    report = _report(config, parts, directory, baselines, clock)
+    write_report(directory, report, parts.vlm.processor.decode)
+    directory.write_json("report.json", report)  # last: its presence says that the run is finished
+    return Ended(True, report)
 
 
 def _cold_start(config: Config, parts: Parts, directory: RunDirectory, progress: Progress, stop: Interrupt) -> None:
     if not config.cold_start.sources:
         return
     progress.phase("cold start", config.cold_start.max_steps)
+    parts.memory.enter(Phase.UPDATE)
     demonstrator = Demonstrator(environment_spec(config, "train"), config.cold_start, parts.renderer, config.run.seed)
     steps = cold_start(
         parts.vlm,
         demonstrator,
         config.cold_start,
         config.run.seed,
-        lambda: validate(config, parts, config.cold_start.check_episodes),
+        lambda: _checked(config, parts),
         progress.step,
         lambda: stop.requested,
     )
@@ -120,11 +137,20 @@ def _cold_start(config: Config, parts: Parts, directory: RunDirectory, progress:
     directory.write_json("cold_start.json", {"steps": steps})
 
 
+def _checked(config: Config, parts: Parts) -> float:
+    """The validation of a cold start, by the weights as they are now."""
+    parts.sync(0)
+    score = validate(config, parts, config.cold_start.check_episodes)
+    parts.memory.enter(Phase.UPDATE)
+    return score
+
+
 def _test(config: Config, parts: Parts, directory: RunDirectory, name: str, progress: Progress) -> None:
     """Test the policy as it is; what was tested before is not tested again."""
     episodes = config.evaluation.test_episodes
     if not episodes or directory.read_json(f"evaluations/{name}.json") is not None:
         return
+    parts.memory.enter(Phase.ROLLOUT)
     driver = parts.driver("test")
     temperatures = {"greedy": 0.0} | ({"sampled": config.rollout.temperature} if config.evaluation.sampled else {})
     variants = list(config.evaluation.variants) if name == "after" else []

@@ -21,6 +21,7 @@ from .config import Config
 from .describe import describe, mean_of, peak_memory
 from .engine.checkpoint import save_checkpoint
 from .engine.experience import Experience
+from .engine.memory import Phase
 from .errors import AgentError, CheckpointError, MismatchError
 from .evaluate import evaluate_policy, primary_metric, scores_of
 from .illness import Watch
@@ -58,12 +59,14 @@ def train(config: Config, parts: Parts, run: RunDirectory, first: int, progress:
     learner, watch = learner_of(config, parts), Watch()
     while step < config.optimizer.steps and not stop.requested:
         started = time.perf_counter()
+        parts.memory.enter(Phase.ROLLOUT)
         with _kept(config, parts, run, step, saved, progress):
             collected = collect_or_wait(config, parts, step, progress.warn, lambda: stop.requested)
         if collected is None:
             break
         rolled = time.perf_counter()
 
+        parts.memory.enter(Phase.UPDATE)
         with _kept(config, parts, run, step, saved, progress):
             rewards = rewards_of(config, parts, collected.trajectories, collected.siblings, step)
             lesson = prepare(
@@ -86,14 +89,18 @@ def train(config: Config, parts: Parts, run: RunDirectory, first: int, progress:
                 save(config, parts, run, step)
             raise
         step += 1
+        updated = time.perf_counter()
         parts.sync(step)
+        parts.memory.enter(Phase.ROLLOUT)
         learner = _moved_reference(config, parts, learner, step)
         metrics |= {
             "seconds/rollout": rolled - started,
             "seconds/credit": prepared - rolled,
-            "seconds/update": time.perf_counter() - prepared,
-            "memory/peak_mib": peak_memory(),
+            "seconds/update": updated - prepared,
+            "seconds/sync": time.perf_counter() - updated,
+            "memory/peak_mib": parts.memory.peak_mib or peak_memory(),
         }
+        metrics |= parts.memory.metrics
 
         if step % config.run.record_every == 0 or step == 1:
             _record_or_warn(parts, run, step, lesson, progress)
@@ -173,6 +180,7 @@ def learn(
 
 def validate(config: Config, parts: Parts, episodes: int) -> float:
     """Greedy score on the validation split's first tasks; not a number where the infrastructure broke them all."""
+    parts.memory.enter(Phase.ROLLOUT)
     driver: EpisodeDriver = parts.driver("validation")
     trajectories = evaluate_policy(driver, episodes, budget(config, 0.0), config.run.seed)
     parts.renderer.forget()

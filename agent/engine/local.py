@@ -10,6 +10,7 @@ import torch
 
 from ..config import OptimizerConfig
 from ..model.lora import merged_tensors
+from .offload import Offload
 
 
 class LocalEngine:
@@ -43,6 +44,8 @@ class LocalEngine:
             betas=(config.beta1, config.beta2),
             weight_decay=config.weight_decay,
         )
+        self.weights = Offload("trainer weights", lambda: (*model.parameters(), *model.buffers()))
+        self.state = Offload("optimizer state", self.state_tensors)
 
     @property
     def lr(self) -> float:
@@ -51,12 +54,19 @@ class LocalEngine:
             self.steps_taken // self._updates, self.config.steps, self.config.warmup_steps, self.config.schedule
         )
 
+    @property
+    def gradient_bytes(self) -> int:
+        """Of the gradients that have accumulated."""
+        return sum(weight.grad.nbytes for weight in self._weights if weight.grad is not None)
+
     def backward(self, loss: torch.Tensor) -> None:
+        self.weights.require()
         loss.backward()
 
     def step(self) -> float:
         """Apply the accumulated gradients; returns their norm before clipping. A gradient that is not finite is thrown
         away and its norm returned, so that one bad batch never destroys the weights."""
+        self.state.require()
         for weight, master in self._copied():
             master.grad = None if weight.grad is None else weight.grad.float()
         norm = torch.nn.utils.clip_grad_norm_(self._masters, self.config.max_grad_norm)
@@ -82,6 +92,12 @@ class LocalEngine:
         with torch.no_grad():
             for weight, master in self._copied():
                 master.copy_(weight)
+
+    def state_tensors(self) -> Iterator[torch.Tensor]:
+        """The optimizer's moments, and the copies of weights that it moves."""
+        for state in self.optimizer.state.values():
+            yield from (value for value in state.values() if isinstance(value, torch.Tensor) and value.ndim)
+        yield from (master for _, master in self._copied())
 
     def _copied(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """Weights that the optimizer holds a copy of, with that copy."""

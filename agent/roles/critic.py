@@ -17,6 +17,7 @@ from ..config_algorithm import CriticConfig
 from ..engine.batching import Batch, joined
 from ..engine.experience import Experience
 from ..engine.local import LocalEngine
+from ..engine.offload import Offload
 from ..model.shared_prompt import batch_hidden_states
 from ..model.value_head import ValueModel, own_trunk, shared_trunk
 from ..objective.value import VALUE_LOSSES, explained_variance
@@ -38,12 +39,20 @@ class Critic:
         if not self.shared:
             own = replace(optimizer, lr=config.lr, max_grad_norm=config.max_grad_norm)
             self.engine = LocalEngine(self.model, own, updates=updates)
+        self.offload = Offload("critic", self._tensors)
+
+    def _tensors(self) -> Iterator[Tensor]:
+        """Everything that is the critic's own and stays between updates."""
+        yield from self.model.parameters()
+        if self.engine is not None:
+            yield from self.engine.state_tensors()
 
     @torch.no_grad()
     def values(
         self, batch: Batch, micro_batch_tokens: int
     ) -> tuple[Float[Tensor, "rows tokens"], Float[Tensor, " rows"]]:
         """Values before each action token, and at the end of each row, as the critic is now; on the CPU."""
+        self.offload.require()
         values, final = zip(*map(self.model, batch.split(micro_batch_tokens)), strict=True)
         return joined(batch, values), torch.cat(final).cpu()
 

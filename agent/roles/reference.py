@@ -12,6 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..engine.batching import Batch
+from ..engine.offload import Offload
 from ..model.lora import adapter_off as without_adapter
 from ..model.lora import fold
 from .actor import Actor
@@ -33,10 +34,13 @@ class Reference:
             fold(model)
             actor = replace(actor, model=model.requires_grad_(False).eval())
         self._actor = actor
+        # Without a copy there is nothing of its own.
+        self.offload = Offload("reference", lambda: () if adapter_off else actor.model.parameters())
 
     @torch.no_grad()
     def logprobs(self, batch: Batch) -> Float[Tensor, "rows tokens"]:
         """Log-probabilities of the batch's action tokens under the frozen policy, 0 elsewhere."""
+        self.offload.require()
         with without_adapter(self._actor.model) if self._adapter_off else nullcontext():
             return self._actor.logprobs(batch)[0]
 

@@ -62,6 +62,8 @@ class EpisodeDriver:
             EnvironmentFault, ObservationError: an environment broke its contract. Nothing is left generating.
         """
         loop = _rounds if self.options.deterministic else _overlapped
+        if self.options.deterministic:
+            self.engine.forget()  # what was played before must not change how this is rounded
         first = self._episodes
         self._episodes += len(specs)
         episodes = [Episode(first + i, spec, self.pool, self.renderer, budget) for i, spec in enumerate(specs)]

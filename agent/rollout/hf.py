@@ -82,7 +82,7 @@ class TransformersEngine:
     def load_weights(self, tensors: Iterable[tuple[str, torch.Tensor]], version: int) -> None:
         if self._queue or self._generating:
             raise RuntimeError("weights cannot change while requests are generating: finish or abort them first")
-        self._forget()
+        self.forget()
         self.weight_version = version
         if self.shared:
             return
@@ -102,11 +102,23 @@ class TransformersEngine:
         if missing:
             raise KeyError(f"{len(missing)} weights were not given, among them {sorted(missing)[:3]}")
 
+    def forget(self) -> None:
+        self._batch = None
+        self._past.clear()
+
+    def held(self) -> dict[str, int]:
+        kept = [past for past in self._past.values() if isinstance(past, Past)]
+        cache = [tensor for past in kept for tensor in (*past.keys, *past.values)]
+        for layer in self._batch.cache.layers if self._batch else ():
+            cache += [layer.keys, layer.values]
+        weights = 0 if self.shared else sum(weight.nbytes for weight in self.model.parameters())
+        return {"sampler weights": weights, "key-value cache": sum(tensor.nbytes for tensor in cache)}
+
     def sleep(self) -> None:
         """Drop every cache. The weights stay where they are: they are the trainer's own."""
         if self._queue or self._generating:
             raise RuntimeError("the engine cannot sleep while requests are generating")
-        self._forget()
+        self.forget()
         self._asleep = True
 
     def wake(self) -> None:
@@ -115,10 +127,6 @@ class TransformersEngine:
     @property
     def _generating(self) -> bool:
         return self._batch is not None and self._batch.active
-
-    def _forget(self) -> None:
-        self._batch = None
-        self._past.clear()
 
     def _admit(self, requests: list[Request]) -> None:
         """Rows that have finished leave, and these join."""

@@ -58,6 +58,12 @@ class ScriptedEngine:
             pass
         self.weight_version = version
 
+    def forget(self) -> None:
+        pass
+
+    def held(self) -> dict[str, int]:
+        return {}
+
     def sleep(self) -> None:
         self._asleep = True
 

@@ -37,6 +37,8 @@ class VllmEngine:
         self._open: dict[str, tuple[Request, list[int]]] = {}
         self._asleep = False
         self._loaded = False
+        self._weight_bytes = llm.apply_model(lambda model: sum(w.nbytes for w in model.parameters()))[0]
+        self._cache_bytes = llm.collective_rpc(_cache_bytes)[0]
         self._frees = bool(self.engine.model_config.enable_sleep_mode)
 
     def submit(self, request: Request) -> None:
@@ -75,8 +77,21 @@ class VllmEngine:
         missing = self.llm.apply_model(lambda model: _load(model, tensors))[0]
         if missing:
             raise KeyError(f"{len(missing)} of vLLM's weights were not given, among them {missing[:3]}")
-        self._forget()
+        self.forget()
         self._loaded, self.weight_version = True, version
+
+    def forget(self) -> None:
+        """Everything that old weights made. Pictures first: a prefix cached afterwards would hold their features."""
+        self.engine.reset_encoder_cache()
+        if not self.llm.reset_prefix_cache():
+            raise RuntimeError("vLLM could not reset its prefix cache, although no request is open")
+
+    def held(self) -> dict[str, int]:
+        awake = not self._asleep
+        return {
+            "sampler weights": self._weight_bytes if awake or self._loaded else 0,
+            "key-value cache": self._cache_bytes if awake else 0,
+        }
 
     def sleep(self) -> None:
         """Leave the device: weights and caches are dropped. `load_weights` is needed before `wake`.
@@ -85,9 +100,9 @@ class VllmEngine:
         """
         if self._open:
             raise RuntimeError("the engine cannot sleep while requests are generating")
-        if self._asleep:
+        if self._asleep and not self._loaded:
             return
-        self._forget()
+        self.forget()
         self.llm.sleep(level=2)
         if not self._frees:
             self.llm.collective_rpc("reset_weights")
@@ -100,12 +115,6 @@ class VllmEngine:
             raise RuntimeError("the engine's weights were dropped when it went to sleep: load_weights() comes first")
         self.llm.wake_up(tags=["kv_cache"])
         self._asleep = False
-
-    def _forget(self) -> None:
-        """Everything that old weights made. Pictures first: a prefix cached afterwards would hold their features."""
-        self.engine.reset_encoder_cache()
-        if not self.llm.reset_prefix_cache():
-            raise RuntimeError("vLLM could not reset its prefix cache, although no request is open")
 
     def _completion(self, output: Any) -> Completion:
         request, expected = self._open.pop(output.request_id)
@@ -135,6 +144,11 @@ def _sampling(request: Request) -> Any:
         logit_bias=dict.fromkeys(wanted.banned_ids, BANNED) or None,
         detokenize=False,
     )
+
+
+def _cache_bytes(worker: Any) -> int:
+    """Of a worker's key-value cache."""
+    return sum(cache.nbytes for cache in worker.model_runner.kv_caches)
 
 
 def _load(model: Any, tensors: Iterable[tuple[str, torch.Tensor]]) -> list[str]:
