@@ -11,7 +11,7 @@ from ..model.load import VLM
 from .engine import RolloutEngine
 from .hf import TransformersEngine
 from .vllm import VllmEngine
-from .vllm_start import start_vllm
+from .vllm_start import check_vllm, start_vllm
 
 
 def make_rollout_engine(config: Config, vlm: VLM, folder: Path) -> RolloutEngine:
@@ -29,7 +29,6 @@ def make_rollout_engine(config: Config, vlm: VLM, folder: Path) -> RolloutEngine
     if config.engine.rollout == "transformers":
         return TransformersEngine(vlm.model, image_token_id, merge, shared=True)
     dtype = "float32" if vlm.model.dtype == torch.float32 else "bfloat16"
-    llm = start_vllm(
-        folder, vlm.family, dtype, vlm.model.device.type, config.rollout.max_row_tokens, config.engine.vllm
-    )
+    check_vllm(vlm.family, merge, config.rollout.temperature)
+    llm = start_vllm(folder, dtype, vlm.model.device.type, config.rollout.max_row_tokens, config.engine.vllm)
     return VllmEngine(llm, image_token_id, patches=vlm.family != "llava")

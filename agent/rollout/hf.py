@@ -14,6 +14,7 @@ import torch
 from torch.nn.functional import pad
 from transformers import DynamicCache, PreTrainedModel
 
+from ..engine.offload import Offload
 from ..model.forward import hidden_states, next_token_logits
 from ..model.positions import mrope_positions
 from ..model.processor import ProcessedImage
@@ -44,6 +45,7 @@ class TransformersEngine:
         self.weight_version = 0
         self.prefilled_tokens = 0  # expanded tokens that went through a prefill: shows what sharing saves
         self._asleep = False
+        self._weights = Offload("sampler weights", lambda: () if shared else (*model.parameters(), *model.buffers()))
         self._queue: list[Request] = []
         self._batch: Batch | None = None
         # What a next turn may continue: in the batch as long as the row is there, taken out of it afterwards.
@@ -86,6 +88,7 @@ class TransformersEngine:
         self.weight_version = version
         if self.shared:
             return
+        self._weights.enter()
         own = self.model.state_dict(keep_vars=True)
         given = set()
         with torch.no_grad():
@@ -111,17 +114,18 @@ class TransformersEngine:
         cache = [tensor for past in kept for tensor in (*past.keys, *past.values)]
         for layer in self._batch.cache.layers if self._batch else ():
             cache += [layer.keys, layer.values]
-        weights = 0 if self.shared else sum(weight.nbytes for weight in self.model.parameters())
-        return {"sampler weights": weights, "key-value cache": sum(tensor.nbytes for tensor in cache)}
+        return {"sampler weights": self._weights.held(), "key-value cache": sum(tensor.nbytes for tensor in cache)}
 
     def sleep(self) -> None:
-        """Drop every cache. The weights stay where they are: they are the trainer's own."""
+        """Drop every cache. Weights of its own wait in host memory; those that it shares are the trainer's affair."""
         if self._queue or self._generating:
             raise RuntimeError("the engine cannot sleep while requests are generating")
         self.forget()
+        self._weights.leave()
         self._asleep = True
 
     def wake(self) -> None:
+        self._weights.enter()
         self._asleep = False
 
     @property

@@ -20,27 +20,46 @@ MISSING = (
 )
 
 
-def start_vllm(folder: Path, family: str, dtype: str, device: str, max_tokens: int, options: VllmConfig) -> Any:
+def check_vllm(family: str, merge: int, temperature: float) -> None:
+    """Refuse what vLLM cannot do.
+
+    Args:
+        family: The model's `model_type`.
+        merge: Patches per side that make one image token.
+        temperature: Of sampling in training.
+
+    Raises:
+        ConfigError: no vLLM, or not for this model or temperature.
+    """
+    instead = "Generate with transformers: --engine.rollout transformers"
+    if family not in FAMILIES:
+        raise ConfigError(
+            f"engine.rollout: vLLM has no model for the family {family!r}; it has {', '.join(FAMILIES)} (a composed "
+            f"model with connector_layers: 2 is a llava). {instead}"
+        )
+    if family == "qwen2_vl" and merge != 2:
+        raise ConfigError(
+            f"engine.rollout: vLLM's Qwen2-VL merges 2 x 2 patches, this one {merge} x {merge}. {instead}"
+        )
+    if temperature > 2:
+        raise ConfigError(f"rollout.temperature: vLLM takes at most 2, got {temperature}. {instead}")
+    if importlib.util.find_spec("vllm") is None:
+        raise ConfigError(MISSING)
+
+
+def start_vllm(folder: Path, dtype: str, device: str, max_tokens: int, options: VllmConfig) -> Any:
     """A `vllm.LLM` in this process whose weights are random until they are loaded.
 
     Args:
         folder: A checkpoint folder: config, tokenizer and processor are read from it.
-        family: Its `model_type`.
         dtype: "float32" or "bfloat16".
         device: What the trainer uses.
         max_tokens: The longest context, pictures and answers included.
         options: Sizes.
 
     Raises:
-        ConfigError: vLLM is missing, or cannot run this model with these sizes.
+        ConfigError: it cannot run this model with these sizes.
     """
-    if family not in FAMILIES:
-        raise ConfigError(
-            f"engine.rollout: vLLM has no model for the family {family!r}; it has {', '.join(FAMILIES)} (a composed "
-            "model with connector_layers: 2 is a llava). Generate with transformers: --engine.rollout transformers"
-        )
-    if importlib.util.find_spec("vllm") is None:
-        raise ConfigError(MISSING)
     on_cpu = device.startswith("cpu")
     _prepare_process(on_cpu)
     from vllm import LLM

@@ -303,7 +303,7 @@ def test_rollouts_that_cannot_be_recorded_cost_the_record_and_not_the_run(finish
     def step(count: int) -> None:
         _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
         if count == BEFORE + STEP + 1:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (4_000, hard))
+            resource.setrlimit(resource.RLIMIT_FSIZE, (6_000, hard))
         if count == BEFORE + 2 * STEP + VALIDATION + 1:
             resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
 

@@ -1,6 +1,6 @@
 """The transformers engine against transformers' own generation, and what its caches may and may not do."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,45 +9,17 @@ import pytest
 import torch
 
 from agent.model.load import VLM, load_vlm
-from agent.rollout.engine import Completion, Request, SamplingParams
+from agent.rollout.engine import Completion
 from agent.rollout.hf import TransformersEngine, expand
 from agent.rollout.render import Renderer
 from agent.types import Row, Segment
+from tests.agent.rollout.asking import finish, prompt, request_of, same
 
 Picture = Callable[..., np.ndarray]
 
 
 def engine_of(vlm: VLM) -> TransformersEngine:
     return TransformersEngine(vlm.model, vlm.processor.image_token_id, vlm.processor.merge)
-
-
-def request_of(renderer: Renderer, row: Row, id: int = 0, **sampling: object) -> Request:
-    processor = renderer.processor
-    settings = {"temperature": 1.0, "max_tokens": 10, "seed": 1, "stop_ids": processor.stop_ids}
-    params = SamplingParams(**(settings | {"banned_ids": processor.banned_ids} | sampling))  # type: ignore[arg-type]
-    return Request(id, id, row.collapsed, tuple(renderer.pictures(row)), params)
-
-
-def prompt(renderer: Renderer, text: str, *images: np.ndarray) -> Row:
-    return Row((renderer.prompt(text, images),))
-
-
-def finish(engine: TransformersEngine, *requests: Request) -> list[Completion]:
-    for request in requests:
-        engine.submit(request)
-    done: dict[int, Completion] = {}
-    for _ in range(200):
-        done |= {completion.id: completion for completion in engine.poll(0)}
-        if all(request.id in done for request in requests):
-            return [done[request.id] for request in requests]
-    raise AssertionError("the engine does not finish")
-
-
-def same(ours: Sequence[Completion], theirs: Sequence[Completion]) -> None:
-    """Tokens are equal, log-probabilities up to rounding."""
-    for a, b in zip(ours, theirs, strict=True):
-        assert (a.token_ids, a.stop_reason) == (b.token_ids, b.stop_reason)
-        np.testing.assert_allclose(a.logprobs or (), b.logprobs or (), atol=1e-5)
 
 
 @pytest.mark.parametrize("count", [0, 1, 2])
