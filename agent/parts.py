@@ -131,6 +131,7 @@ class Parts:
     def close(self) -> None:
         for driver in self._drivers.values():
             driver.pool.close()
+        self.rollout_engine.close()
 
 
 def environment_spec(config: Config, split: str) -> EnvironmentSpec:

@@ -77,6 +77,10 @@ class RolloutEngine(Protocol):
         """Take new weights and forget every cache that the old ones made."""
         ...
 
+    def close(self) -> None:
+        """End for good, and free everything."""
+        ...
+
     def forget(self) -> None:
         """Drop what is kept between requests: what follows depends on nothing that came before."""
         ...

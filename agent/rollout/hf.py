@@ -105,6 +105,9 @@ class TransformersEngine:
         if missing:
             raise KeyError(f"{len(missing)} weights were not given, among them {sorted(missing)[:3]}")
 
+    def close(self) -> None:
+        self.forget()
+
     def forget(self) -> None:
         self._batch = None
         self._past.clear()

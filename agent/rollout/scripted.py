@@ -58,6 +58,9 @@ class ScriptedEngine:
             pass
         self.weight_version = version
 
+    def close(self) -> None:
+        pass
+
     def forget(self) -> None:
         pass
 

@@ -80,6 +80,10 @@ class VllmEngine:
         self.forget()
         self._loaded, self.weight_version = True, version
 
+    def close(self) -> None:
+        """Only then can this process start another one. A process group of torch.distributed ends with it."""
+        self.engine.engine_core.shutdown()
+
     def forget(self) -> None:
         """Everything that old weights made. Pictures first: a prefix cached afterwards would hold their features."""
         self.engine.reset_encoder_cache()

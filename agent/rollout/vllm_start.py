@@ -38,9 +38,7 @@ def check_vllm(family: str, merge: int, temperature: float) -> None:
             f"model with connector_layers: 2 is a llava). {instead}"
         )
     if family == "qwen2_vl" and merge != 2:
-        raise ConfigError(
-            f"engine.rollout: vLLM's Qwen2-VL merges 2 x 2 patches, this one {merge} x {merge}. {instead}"
-        )
+        raise ConfigError(f"engine.rollout: vLLM's Qwen2-VL merges 2 x 2 patches, not {merge} x {merge}. {instead}")
     if temperature > 2:
         raise ConfigError(f"rollout.temperature: vLLM takes at most 2, got {temperature}. {instead}")
     if importlib.util.find_spec("vllm") is None:

@@ -1,4 +1,4 @@
-"""Whole runs with a real vLLM on a CPU: the check of log-probabilities is on, and sleep drops what it drops on a GPU."""
+"""Whole runs with a real vLLM on a CPU: log-probabilities are checked, and sleep drops what it drops on a GPU."""
 
 import importlib.util
 import io
@@ -17,10 +17,10 @@ from agent.collect import budget, collect
 from agent.config import Config
 from agent.config_engine import EngineConfig, VllmConfig
 from agent.engine.memory import Phase
-from agent.evaluate import evaluate_policy, scores_of
 from agent.lesson import prepare, rewards_of
 from agent.parts import Parts, build
 from agent.progress import Progress
+from agent.rollout.episode import EpisodeSpec
 from agent.run import run
 from agent.train import learn, learner_of
 from tests.agent.run_fixtures import Hooks, quiet, small_config, weights
@@ -52,6 +52,7 @@ def test_three_steps_of_a_task_agree_with_the_trainer_and_sleep_around_each(task
         "cold_start.stop_at": "1.0",
         "optimizer.steps": "3",
         "rollout.prompts_per_step": "4",
+        "algorithm.entropy_coef": "0.001",  # so that each step teaches something, whatever the scores
         "evaluation.test_episodes": "8",
         "evaluation.validation_episodes": "8",
         "evaluation.sampled": "false",
@@ -90,6 +91,7 @@ def parts_of(folder: Path, engine: EngineConfig) -> tuple[Config, Parts]:
 def test_the_same_trajectories_teach_the_same_whoever_sampled_them(tmp_path: Path) -> None:
     config, sampler = parts_of(tmp_path / "vllm", ENGINE)
     collected = collect(config, sampler, 0)
+    sampler.close()
     found = []
     for name, engine in (("again", ENGINE), ("transformers", EngineConfig())):
         config, parts = parts_of(tmp_path / name, engine)
@@ -101,7 +103,6 @@ def test_the_same_trajectories_teach_the_same_whoever_sampled_them(tmp_path: Pat
         told = learn(config, parts, learner, lesson, 0, Progress(Console(file=io.StringIO())))
         found.append((told, {name: tensor.clone() for name, tensor in parts.vlm.model.state_dict().items()}))
         parts.close()
-    sampler.close()
     assert found[0][0] == found[1][0]
     assert all(torch.equal(tensor, found[1][1][name]) for name, tensor in found[0][1].items())
 
@@ -110,8 +111,9 @@ def test_returns_of_sampled_episodes_are_those_of_the_transformers_engine(tmp_pa
     means, errors = [], []
     for name, engine in (("vllm", ENGINE), ("transformers", EngineConfig())):
         config, parts = parts_of(tmp_path / name, engine)
-        played = evaluate_policy(parts.driver("train"), 512, budget(config, 1.0), 7)
-        scores = torch.tensor(scores_of(played, "evenness"))
+        specs = [EpisodeSpec(None, seed, seed) for seed in range(512)]
+        played = parts.driver("train").run(specs, budget(config, 1.0))
+        scores = torch.tensor([trajectory.outcome.score for trajectory in played])
         means.append(float(scores.mean()))
         errors.append(float(scores.std()) / 512**0.5)
         parts.close()

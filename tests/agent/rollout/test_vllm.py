@@ -1,7 +1,6 @@
 """A real vLLM, on a CPU: what it is given and what it says are the trainer's, to rounding, before and after updates."""
 
 import copy
-import gc
 import importlib.util
 import os
 from collections.abc import Callable, Iterator
@@ -45,8 +44,7 @@ def served(
     engine = VllmEngine(llm, vlm.processor.image_token_id, patches=True)
     engine.load_weights(vlm.model.state_dict(keep_vars=True).items(), 0)
     yield vlm, engine
-    del engine, llm
-    gc.collect()
+    engine.close()
 
 
 @pytest.fixture
@@ -77,15 +75,16 @@ def transformers_of(vlm: VLM) -> TransformersEngine:
     return TransformersEngine(vlm.model, vlm.processor.image_token_id, vlm.processor.merge, shared=True)
 
 
+def action_of(completion: Completion, turn: int) -> Segment:
+    sampling = SampledWith(1.0, (), 99, 0, 0, completion.stop_reason)
+    return Segment("action", completion.token_ids, turn, logprobs=completion.logprobs, sampling=sampling)
+
+
 def gap(vlm: VLM, renderer: Renderer, rows: list[Row], done: list[Completion], temperature: float = 1.0) -> float:
     """Largest difference between the sampler's log-probabilities and the trainer's, over sampled tokens."""
-    whole = []
-    for row, completion in zip(rows, done, strict=True):
-        sampling = SampledWith(temperature, (), 99, 0, 0, completion.stop_reason)
-        action = Segment(
-            "action", completion.token_ids, row.segments[-1].turn, logprobs=completion.logprobs, sampling=sampling
-        )
-        whole.append(row.append(action))
+    whole = [
+        row.append(action_of(completion, row.segments[-1].turn)) for row, completion in zip(rows, done, strict=True)
+    ]
     batch = make_batch(whole, range(len(whole)), [0.0] * len(whole), renderer.pixels, vlm.processor.merge)
     with torch.no_grad():
         trained, _ = Actor(vlm.model, temperature, vlm.processor.banned_ids).logprobs(batch)
@@ -137,7 +136,7 @@ def test_the_next_turn_says_what_the_trainer_says(
 ) -> None:
     row = prompt(renderer, "How many?", picture(60, 80))
     (first,) = finish(engine, request_of(renderer, row))
-    row = row.append(Segment("action", first.token_ids, 0))
+    row = row.append(action_of(first, 0))
     seen = renderer.observation("Look again.", [picture(90, 60, 5), picture(60, 80)], 1, first.stop_reason == "stop")
     row = row.append(seen)
     (second,) = finish(engine, request_of(renderer, row, seed=8, max_tokens=24))
