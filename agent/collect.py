@@ -90,10 +90,12 @@ def collect(config: Config, parts: Parts, step: int) -> Collected:
 def rollout(
     config: Config, parts: Parts, step: int, places: list[int] | None = None, attempt: int = 0
 ) -> list[TrajectoryGroup]:
-    """`prompts_per_step` tasks, `group_size` episodes of each; or other tasks for these places of the step."""
+    """`prompts_per_step` tasks, `group_size` episodes of each; or other tasks for these places of the step. Each
+    process plays those of its own places, and knows all."""
     sizes, seed = config.rollout, config.run.seed
     specs = []
-    for prompt in range(sizes.prompts_per_step) if places is None else places:
+    wanted = list(range(sizes.prompts_per_step)) if places is None else places
+    for prompt in [prompt for prompt in wanted if prompt % parts.ranks.size == parts.ranks.rank]:
         coordinates = (step, prompt, attempt) if attempt else (step, prompt)
         reset_seed = derive_seed(seed, "task", *coordinates)
         task = None
@@ -105,7 +107,9 @@ def rollout(
         ]
     trajectories = parts.driver("train").run(specs, budget(config, sizes.temperature))
     size = sizes.group_size
-    return [TrajectoryGroup(tuple(trajectories[i : i + size])) for i in range(0, len(trajectories), size)]
+    groups = [TrajectoryGroup(tuple(trajectories[i : i + size])) for i in range(0, len(trajectories), size)]
+    shares = [iter(share) for share in parts.ranks.gathered(groups)]
+    return [next(shares[prompt % parts.ranks.size]) for prompt in wanted]
 
 
 def budget(config: Config, temperature: float) -> Budget:
@@ -125,7 +129,7 @@ def _greedy(
     """The greedy episode of each group's task, and its score for each of the group's trajectories."""
     firsts = [group.trajectories[0] for group in groups]
     specs = [EpisodeSpec(first.task, first.seed, 0) for first in firsts]
-    played = parts.driver("train").run(specs, budget(config, 0.0))
+    played = parts.ranks.spread(parts.driver("train").run(parts.ranks.mine(specs), budget(config, 0.0)))
     scores, _ = scores_and_validity(played)
     for added in term_scores(parts.terms, played, parts.vlm.processor.decode).values():
         scores = scores + added

@@ -27,16 +27,36 @@ class VllmConfig:
 
 
 @dataclass(frozen=True)
+class ShardingConfig:
+    """Training in shards, one a process (FSDP2).
+
+    Args:
+        offload: Keep the shards of weights, gradients and optimizer state in host memory, where the optimizer works
+            too; only the block that computes is on the device.
+        accumulate: Sum gradients over processes once an update, which holds them whole on the device meanwhile; False:
+            after every micro-batch. With `offload` always after every one.
+    """
+
+    offload: bool = False
+    accumulate: bool = True
+
+
+@dataclass(frozen=True)
 class EngineConfig:
     """Where a run happens. The same recipe runs on another machine by changing this alone.
 
     Args:
-        rollout: Who generates: "transformers", with the trainer's own weights, or "vllm", which needs `vllm`.
+        rollout: Who generates: "transformers", with the trainer's own weights where they are whole, or "vllm", which
+            needs `vllm`.
+        train: Who trains: "local", one process, or "fsdp2", as many as torchrun starts, with everything in shards.
         offload: What waits in host memory while it is not needed: "none"; "optimizer", the optimizer's state; "all",
             also the weights of trainer, reference and critic. Weights that the sampler shares stay.
         vllm: Options of vLLM.
+        fsdp2: Options of training in shards.
     """
 
     rollout: Literal["transformers", "vllm"] = "transformers"
+    train: Literal["local", "fsdp2"] = "local"
     offload: Literal["none", "optimizer", "all"] = "none"
     vllm: VllmConfig = field(default_factory=VllmConfig)
+    fsdp2: ShardingConfig = field(default_factory=ShardingConfig)

@@ -9,6 +9,7 @@ AgentError
 ├── AlgorithmFault     an advantage estimator or a policy loss raised, or returned what its contract does not allow
 ├── OutageError        the infrastructure is down: too many episodes failed, or what is needed before them
 ├── MismatchError      sampler and trainer disagree about a token's log-probability
+├── ProcessLostError   another process of the run is gone
 ├── ResidencyError     something is on the device in a phase that is not its own
 ├── DeviceMemoryError  the device's memory is full; the message says who holds what
 └── RunDirectoryError  the run directory belongs to another configuration or is in use
@@ -81,6 +82,10 @@ def outages_told(what: str) -> Iterator[None]:
 
 class MismatchError(AgentError):
     """The sampler's and the trainer's log-probabilities differ by more than the bound."""
+
+
+class ProcessLostError(AgentError):
+    """Another process of the run is gone, and this one cannot go on without it."""
 
 
 class ResidencyError(AgentError):

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from .engine.ranks import ALONE, Ranks
 from .errors import ConfigError, EnvironmentFault, is_outage
 from .rollout.environments import EnvironmentPool, optional
 from .rollout.episode import Budget, EpisodeSpec
@@ -65,11 +66,12 @@ def evaluate_policy(
     budget: Budget,
     seed: int,
     on_finished: Callable[[Trajectory], None] = lambda trajectory: None,
+    ranks: Ranks = ALONE,
 ) -> list[Trajectory]:
-    """One episode of each task, with dice that depend on the seed and the task alone."""
+    """One episode of each task, with dice that depend on the seed and the task alone; each process plays its share."""
     tasks = evaluation_tasks(driver.pool, episodes)
     specs = [EpisodeSpec(task, reset, derive_seed(seed, "evaluation", i)) for i, (task, reset) in enumerate(tasks)]
-    return driver.run(specs, budget, on_finished)
+    return ranks.spread(driver.run(ranks.mine(specs), budget, on_finished))
 
 
 def evaluate_baseline(pool: EnvironmentPool, name: str, episodes: int, seed: int) -> list[float | None] | None:

@@ -12,7 +12,7 @@ from torch import Tensor
 from .algorithm import Algorithm
 from .config import Config
 from .credit import Credit, Episodes, episodes_of, estimate, last_turns, to_episodes, to_tokens
-from .engine.batching import Batch, make_batch
+from .engine.batching import Batch, empty_batch, make_batch
 from .engine.experience import Experience
 from .objective.kl import penalty
 from .objective.shaping import overlong_penalty, scale_scores
@@ -36,8 +36,8 @@ class Rewards:
 class Lesson:
     """A step's trajectories with their rewards and credit.
 
-    `experience` has the rows of all valid trajectories that have actions; None if there are none. `trained`: action
-    tokens of each trajectory that carry the loss.
+    `experience` has the rows of all valid trajectories that have actions, of those of this process; None if nowhere is
+    any. `trained`: action tokens of each trajectory that carry the loss.
     """
 
     trajectories: Sequence[Trajectory]
@@ -91,7 +91,8 @@ def prepare(
     """Credit for every action token, and what the updates need beside it."""
     algorithm, config = learner.algorithm, learner.algorithm.config
     episodes = episodes_of(trajectories, siblings, rewards.scores, rewards.valid)
-    experience = _experience(parts, trajectories)
+    experience = _experience(parts, trajectories, own_share(parts, siblings))
+    ranks = parts.ranks
     if experience is None:
         return Lesson(trajectories, rewards, episodes, Credit(torch.zeros(episodes.mask.shape)), None, episodes.lengths)
     batch = experience.batch
@@ -103,12 +104,13 @@ def prepare(
         if config.divergence.where == "reward":
             old = batch.sampler_logprobs if experience.old_logprobs is None else experience.old_logprobs
             taken = kl_coef * penalty(config.divergence.estimator)(old, reference)
-            episodes = _with_penalty(episodes, to_episodes(taken, episodes, batch))
+            episodes = _with_penalty(episodes, ranks.total(to_episodes(taken, episodes, batch)))
     values = final = None
     if learner.critic is not None:
         at_tokens, at_ends = learner.critic.values(batch, learner.micro_batch_tokens)
-        values, experience = to_episodes(at_tokens, episodes, batch), replace(experience, values=at_tokens)
-        final = _of_last_rows(at_ends, batch, len(trajectories))
+        values = ranks.total(to_episodes(at_tokens, episodes, batch))
+        experience = replace(experience, values=at_tokens)
+        final = ranks.total(_of_last_rows(at_ends, batch, len(trajectories)))
     credit, trained = estimate(algorithm, episodes, values, final, greedy_scores), episodes.mask
     if config.selection.turns == "last":
         trained = last_turns(episodes)
@@ -153,7 +155,7 @@ def mini_batches(lesson: Lesson, algorithm: Algorithm, seed: int, step: int) -> 
             yield [index for index, group in enumerate(groups) if group in wanted]
 
 
-def _experience(parts: Parts, trajectories: Sequence[Trajectory]) -> Experience | None:
+def _experience(parts: Parts, trajectories: Sequence[Trajectory], mine: Sequence[bool]) -> Experience | None:
     rows = [
         (index, row)
         for index, trajectory in enumerate(trajectories)
@@ -163,6 +165,9 @@ def _experience(parts: Parts, trajectories: Sequence[Trajectory]) -> Experience 
     ]
     if not rows:
         return None
+    rows = [(index, row) for index, row in rows if mine[index]]
+    if not rows:
+        return Experience(empty_batch())
     batch = make_batch(
         [row for _, row in rows],
         [index for index, _ in rows],
@@ -171,6 +176,11 @@ def _experience(parts: Parts, trajectories: Sequence[Trajectory]) -> Experience 
         parts.vlm.processor.merge,
     )
     return Experience(batch)
+
+
+def own_share(parts: Parts, siblings: Int[Tensor, " trajectories"]) -> list[bool]:
+    """Which trajectories this process played, and trains on: those of its groups."""
+    return [int(group) % parts.ranks.size == parts.ranks.rank for group in siblings]
 
 
 def _of_last_rows(values: Float[Tensor, " rows"], batch: Batch, count: int) -> Float[Tensor, " trajectories"]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,12 @@ from .algorithm import Algorithm, resolve
 from .config import Config
 from .config_model import ModelConfig
 from .engine.checkpoint import load_state
+from .engine.engines import TrainEngines, check_sharded
+from .engine.fsdp2 import ShardedEngine
 from .engine.local import LocalEngine
 from .engine.memory import Phase, PhaseMachine
 from .engine.owners import owners_of
+from .engine.ranks import ALONE, Ranks
 from .errors import CheckpointError, ConfigError, at_least, outages_told
 from .evaluate import task_count
 from .failures import check as check_failures
@@ -54,11 +58,12 @@ class Parts:
     algorithm: Algorithm
     terms: tuple[Term, ...]
     kl_coef: float
+    ranks: Ranks = ALONE
     memory: PhaseMachine = field(init=False)
     _drivers: dict[str, EpisodeDriver] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.memory = PhaseMachine(self.vlm.model.device, owners_of(self))
+        self.memory = PhaseMachine(torch.device(placement(self.config.model)[0]), owners_of(self))
 
     @property
     def max_gap(self) -> float:
@@ -66,8 +71,8 @@ class Parts:
         bound = self.config.check.max_gap
         if bound != "auto":
             return float(bound)
-        dtype = "float32" if self.vlm.model.dtype == torch.float32 else "bfloat16"
-        return GAPS[dtype, self.vlm.model.device.type]
+        device, dtype = placement(self.config.model)
+        return GAPS[dtype, torch.device(device).type]
 
     @property
     def train_tasks(self) -> int | None:
@@ -97,8 +102,10 @@ class Parts:
         if self.reference is not None:
             self.reference = Reference(self.actor)
         if self.critic is not None:
-            self.critic = make_critic(self.config, self.vlm, self.algorithm)
-            self.train_engine = _train_engine(self.config, self.vlm, self.algorithm, self.critic)
+            device, dtype = placement(self.config.model)
+            engines = TrainEngines(self.config, self.ranks, device, dtype, self.vlm.processor)
+            self.critic = make_critic(self.config, self.vlm, self.algorithm, engines)
+            self.train_engine = _train_engine(self.config, self.vlm, self.algorithm, self.critic, engines)
 
     def sync(self, version: int) -> None:
         """Give the rollout engine the policy's weights as they are after `version` updates."""
@@ -117,6 +124,12 @@ class Parts:
         if self.reference is not None and self.config.algorithm.divergence.refresh_every:
             state["reference"] = self.reference.state_dict()
         return state
+
+    @property
+    def sharded_engines(self) -> dict[str, ShardedEngine]:
+        """The train engines whose tensors are saved in shards, by name."""
+        found = {"policy": self.train_engine, "critic": None if self.critic is None else self.critic.engine}
+        return {name: engine for name, engine in found.items() if isinstance(engine, ShardedEngine)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from what `state_dict` gave, with the policy's weights loaded already."""
@@ -153,13 +166,14 @@ def _accepts_split(spec: EnvironmentSpec) -> bool:
     return optional(env, "num_tasks") is not None or optional(env, "split") is not None
 
 
-def build(config: Config, folder: Path, checkpoint: Path | None) -> Parts:
+def build(config: Config, folder: Path, checkpoint: Path | None, ranks: Ranks = ALONE) -> Parts:
     """Build the parts of a run.
 
     Args:
         config: The recipe.
         folder: Where a model that is made on the spot is put.
         checkpoint: Continue from here; None: from the recipe's model.
+        ranks: The processes of the run.
 
     Raises:
         AgentError: the recipe, the model or the environment is not acceptable.
@@ -168,20 +182,27 @@ def build(config: Config, folder: Path, checkpoint: Path | None) -> Parts:
     _check(config)
     config = with_boxes(config)
     make_environment(environment_spec(config, "train")).close()
+    if ranks.first:
+        _model_folder(config, folder)
+    ranks.wait()
     start = _model_folder(config, folder)
     device, dtype = placement(config.model)
     if config.model.torch_threads:
         torch.set_num_threads(config.model.torch_threads)
     algorithm, terms = resolve(config), make_terms(config.reward.terms)
-    adapted = config.model.lora.rank > 0
-    vlm = load_vlm(start if checkpoint is None or adapted else checkpoint, dtype, device)
+    check_sharded(config, algorithm.loss.select is not None)
+    adapted, sharded = config.model.lora.rank > 0, config.engine.train == "fsdp2"
+    origin = start if checkpoint is None or adapted else checkpoint
+    # What is sharded begins in float32, which the optimizer moves, and in host memory: the device holds shards only.
+    vlm = load_vlm(origin, "float32", "cpu") if sharded else load_vlm(origin, dtype, device)
     _choose_trained(config, vlm)
     if adapted and checkpoint is not None:
         lora.load_adapter(vlm.model, checkpoint / lora.FOLDER)
     if config.model.gradient_checkpointing:
         vlm.model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     actor = Actor(vlm.model, config.rollout.temperature, vlm.processor.banned_ids, config.optimizer.logprob_chunk)
-    critic = make_critic(config, vlm, algorithm)
+    engines = TrainEngines(config, ranks, device, dtype, vlm.processor)
+    critic = make_critic(config, vlm, algorithm, engines)
     parts = Parts(
         config,
         vlm,
@@ -189,25 +210,26 @@ def build(config: Config, folder: Path, checkpoint: Path | None) -> Parts:
         actor,
         _reference(config, actor, start, checkpoint) if algorithm.needs_reference else None,
         critic,
-        _train_engine(config, vlm, algorithm, critic),
-        make_rollout_engine(config, vlm, start),
+        _train_engine(config, vlm, algorithm, critic, engines),
+        make_rollout_engine(config, vlm, start, device, dtype),
         algorithm,
         terms,
         config.algorithm.divergence.coef,
+        ranks,
     )
     if checkpoint is None:
         parts.sync(0)
     else:
-        parts.load_state_dict(load_state(checkpoint))
+        parts.load_state_dict(load_state(checkpoint, parts.sharded_engines))
     parts.memory.enter(Phase.ROLLOUT)
     return parts
 
 
-def make_critic(config: Config, vlm: VLM, algorithm: Algorithm) -> Critic | None:
+def make_critic(config: Config, vlm: VLM, algorithm: Algorithm, engines: TrainEngines) -> Critic | None:
     """A critic that begins from the policy as it is, if the algorithm asks for values."""
     if not algorithm.needs_values:
         return None
-    return Critic(vlm.model, config.critic, config.optimizer, algorithm.updates)
+    return Critic(vlm.model, config.critic, config.optimizer, algorithm.updates, engines.make)
 
 
 def _choose_trained(config: Config, vlm: VLM) -> None:
@@ -225,11 +247,16 @@ def _choose_trained(config: Config, vlm: VLM) -> None:
         freeze(vlm.model, frozen)
 
 
-def _train_engine(config: Config, vlm: VLM, algorithm: Algorithm, critic: Critic | None) -> LocalEngine:
-    groups = parameter_groups(vlm.model, asdict(config.optimizer.rates))
-    if critic is not None and critic.shared:
-        groups.append({"params": list(critic.model.parameters()), "rate": config.critic.lr / config.optimizer.lr})
-    return LocalEngine(vlm.model, config.optimizer, groups, algorithm.updates)
+def _train_engine(
+    config: Config, vlm: VLM, algorithm: Algorithm, critic: Critic | None, engines: TrainEngines
+) -> LocalEngine:
+    def groups() -> list[dict[str, Any]]:
+        found = parameter_groups(vlm.model, asdict(config.optimizer.rates))
+        if critic is not None and critic.shared:
+            found.append({"params": list(critic.model.parameters()), "rate": config.critic.lr / config.optimizer.lr})
+        return found
+
+    return engines.make(vlm.model, config.optimizer, algorithm.updates, groups)
 
 
 def _reference(config: Config, actor: Actor, start: Path, checkpoint: Path | None) -> Reference:
@@ -252,6 +279,8 @@ def placement(model: ModelConfig) -> tuple[str, str]:
     device = model.device
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
+    if device == "cuda" and "LOCAL_RANK" in os.environ:  # started by torchrun: one device a process
+        device = f"cuda:{os.environ['LOCAL_RANK']}"
     try:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from time import perf_counter
 from typing import Any
 
@@ -11,7 +11,9 @@ from rich.console import Console
 from .coldstart import Demonstrator, cold_start
 from .collect import budget
 from .config import Config
+from .config_engine import EngineConfig
 from .engine.memory import Phase
+from .engine.ranks import join, others_explained, unseen
 from .evaluate import (
     evaluate_baseline,
     evaluate_policy,
@@ -28,7 +30,7 @@ from .progress import Progress
 from .records import write_trajectories
 from .report import write_report
 from .run_directory import RunDirectory
-from .train import save, train, validate
+from .train import save, shared_pictures, train, validate
 
 BASELINES = ("constant", "random", "blind", "oracle")
 SHOWN_TRANSCRIPTS = 24
@@ -49,7 +51,10 @@ def run(config: Config, console: Console, started: float | None = None) -> Ended
         AgentError: its message says what to do.
     """
     config = with_boxes(config)  # so that the run's config.yaml says which unit its boxes had
-    directory = RunDirectory(config)
+    ranks = join(config.engine.train)
+    if not ranks.first:
+        console = Console(quiet=True)
+    directory = RunDirectory(config, ranks)
     progress = Progress(console)
     try:
         if (report := directory.read_json("report.json")) is not None:
@@ -65,7 +70,17 @@ def run(config: Config, console: Console, started: float | None = None) -> Ended
 def _run(config: Config, directory: RunDirectory, progress: Progress, stop: Interrupt, started: float) -> Ended:
     clock = _Clock(directory)
     checkpoint = directory.latest
-    parts = build(config, directory.path, checkpoint)
+    continued = None if checkpoint is None else int(checkpoint.name.removeprefix("step_"))
+    ranks = directory.ranks
+    if checkpoint is None and config.engine.train == "fsdp2" and config.cold_start.sources:
+        # The trainer of supervised steps is for one process: the first one makes them before anything is in shards.
+        if ranks.first:
+            _alone(config, directory, progress, stop, clock)
+        if ranks.any(stop.requested):
+            progress.warn("interrupted during the cold start, which begins again with the same command")
+            return Ended(False, None)
+        checkpoint, continued = directory.latest, 0
+    parts = build(config, directory.path, checkpoint, ranks)
     clock.add("start-up", perf_counter() - started)
     # A split that is too small is better told now than after the cold start.
     start = config.cold_start
@@ -73,10 +88,22 @@ def _run(config: Config, directory: RunDirectory, progress: Progress, stop: Inte
     evaluation_tasks(parts.driver("validation").pool, max(config.evaluation.validation_episodes, checked))
     for variant in ("", *config.evaluation.variants):
         evaluation_tasks(parts.driver("test", variant).pool, config.evaluation.test_episodes)
-    first = int(checkpoint.name.removeprefix("step_")) if checkpoint else 0
     try:
-        with parts.memory.explained():
-            return _phases(config, parts, directory, progress, stop, clock, None if checkpoint is None else first)
+        with parts.memory.explained(), others_explained(ranks):
+            return _phases(config, parts, directory, progress, stop, clock, continued)
+    finally:
+        parts.close()
+
+
+def _alone(config: Config, directory: RunDirectory, progress: Progress, stop: Interrupt, clock: _Clock) -> None:
+    """The cold start by this process alone, and its checkpoint."""
+    local = replace(config, engine=EngineConfig())
+    parts = build(local, directory.path, None)
+    try:
+        with parts.memory.explained(), unseen(), clock.phase("cold start"):
+            _cold_start(local, parts, directory, progress, stop)
+        if not stop.requested:
+            save(local, parts, directory, 0)
     finally:
         parts.close()
 
@@ -113,7 +140,8 @@ def _phases(
         _test(config, parts, directory, "after", progress)
         baselines = _baselines(config, parts)
     report = _report(config, parts, directory, baselines, clock)
-    write_report(directory, report, parts.vlm.processor.decode)
+    if parts.ranks.first:
+        write_report(directory, report, parts.vlm.processor.decode)
     directory.write_json("report.json", report)  # last: its presence says that the run is finished
     return Ended(True, report)
 
@@ -160,22 +188,21 @@ def _test(config: Config, parts: Parts, directory: RunDirectory, name: str, prog
     varied: dict[str, list[float | None]] = {}
     for decoding, temperature in temperatures.items():
         trajectories = evaluate_policy(
-            driver, episodes, budget(config, temperature), config.run.seed, lambda _: progress.advance()
+            driver, episodes, budget(config, temperature), config.run.seed, lambda _: progress.advance(), parts.ranks
         )
         scores[decoding] = task_scores(trajectories, primary_metric(driver.pool))
         if decoding == "greedy":
             measures = {metric: task_scores(trajectories, metric) for metric in config.evaluation.measures}
-        write_trajectories(
-            directory.path / "evaluations",
-            f"{name}_{decoding}",
-            trajectories[:SHOWN_TRANSCRIPTS],
-            parts.renderer.pixels,
-            parts.vlm.processor.decode,
-        )
+        shown = trajectories[:SHOWN_TRANSCRIPTS]
+        pixels = shared_pictures(parts, shown)
+        if parts.ranks.first:
+            write_trajectories(
+                directory.path / "evaluations", f"{name}_{decoding}", shown, pixels, parts.vlm.processor.decode
+            )
         parts.renderer.forget()
     for variant in variants:
         altered, limits = parts.driver("test", variant), budget(config, 0.0)
-        played = evaluate_policy(altered, episodes, limits, config.run.seed, lambda _: progress.advance())
+        played = evaluate_policy(altered, episodes, limits, config.run.seed, lambda _: progress.advance(), parts.ranks)
         varied[variant] = task_scores(played, primary_metric(driver.pool))
         parts.renderer.forget()
     directory.write_json(f"evaluations/{name}_more.json", {"measures": measures, "variants": varied})

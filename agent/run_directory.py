@@ -17,6 +17,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from .config import Config
 from .engine.checkpoint import latest_checkpoint
+from .engine.ranks import ALONE, Ranks
 from .errors import RunDirectoryError
 
 # Options that may change between a run and its continuation: they do not change what is computed.
@@ -32,6 +33,17 @@ FREE = {
     "failures.max_share",
     "failures.retries",
     "failures.wait",
+    # Where it runs: the same steps, up to rounding.
+    "engine.train",
+    "engine.rollout",
+    "engine.offload",
+    "engine.fsdp2.offload",
+    "engine.fsdp2.accumulate",
+    "engine.vllm.memory",
+    "engine.vllm.cache_gib",
+    "engine.vllm.max_sequences",
+    "engine.vllm.max_images",
+    "engine.vllm.eager",
 }
 LIBRARIES = ("torch", "transformers", "trl", "gymnasium", "numpy", "pillow")
 
@@ -44,10 +56,17 @@ class RunDirectory:
             written (also later, from `log` and `write_json`: a full disk).
     """
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, ranks: Ranks = ALONE) -> None:
+        """ranks: The processes of the run. The first alone reads and writes; the others are told what it read."""
+        self.ranks = ranks
         self.path = Path(config.run.folder) / config.run.name
         self.checkpoints = self.path / "checkpoints"
         self.rollouts = self.path / "rollouts"
+        self._lock: IO[str] | None = None
+        self._metrics: IO[str] | None = None
+        self._tensorboard: SummaryWriter | None = None
+        if not ranks.first:
+            return
         with self._writing(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
             self._lock = self._locked()
@@ -56,15 +75,15 @@ class RunDirectory:
         except BaseException:
             self._lock.close()
             raise
-        self._metrics: IO[str] | None = None
-        self._tensorboard: SummaryWriter | None = None
 
     @property
     def latest(self) -> Path | None:
-        return latest_checkpoint(self.checkpoints)
+        return self.ranks.told(latest_checkpoint(self.checkpoints) if self.ranks.first else None)
 
     def begin(self, step: int) -> None:
         """Continue the logs after `step`: lines of later steps, written by a run that was cut off, are removed."""
+        if not self.ranks.first:
+            return
         path = self.path / "metrics.jsonl"
         kept = [line for line in _lines(path) if json.loads(line)["step"] <= step]
         self._write(path, "".join(line + "\n" for line in kept))
@@ -73,6 +92,8 @@ class RunDirectory:
 
     def log(self, step: int, metrics: dict[str, float]) -> None:
         """One line of metrics.jsonl, and the same numbers for TensorBoard."""
+        if not self.ranks.first:
+            return
         assert self._metrics is not None and self._tensorboard is not None, "begin() comes first"
         with self._writing(self.path / "metrics.jsonl"):
             self._metrics.write(json.dumps({"step": step, **metrics}) + "\n")
@@ -89,17 +110,21 @@ class RunDirectory:
 
     def read_json(self, name: str) -> Any | None:
         path = self.path / name
-        return json.loads(path.read_text()) if path.exists() else None
+        there = self.ranks.first and path.exists()
+        return self.ranks.told(json.loads(path.read_text()) if there else None)
 
     def close(self) -> None:
         for logs in (self._tensorboard, self._metrics):
             with suppress(OSError):  # what a full disk did not take was told by `log`
                 if logs is not None:
                     logs.close()
-        self._lock.close()
+        if self._lock is not None:
+            self._lock.close()
 
     def _write(self, path: Path, text: str) -> Path:
         """The whole text or, whatever happens meanwhile, what was there before."""
+        if not self.ranks.first:
+            return path
         partial = path.with_name(f".{path.name}.partial")
         with self._writing(path):
             path.parent.mkdir(parents=True, exist_ok=True)

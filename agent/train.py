@@ -7,7 +7,7 @@ if nothing had happened.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -22,11 +22,12 @@ from .describe import describe, mean_of, peak_memory
 from .engine.checkpoint import save_checkpoint
 from .engine.experience import Experience
 from .engine.memory import Phase
-from .errors import AgentError, CheckpointError, MismatchError
+from .errors import AgentError, CheckpointError, MismatchError, OutageError
 from .evaluate import evaluate_policy, primary_metric, scores_of
 from .illness import Watch
 from .interrupt import Interrupt
 from .lesson import Lesson, mini_batches, prepare, rewards_of, taught
+from .model.processor import ProcessedImage
 from .objective.aggregation import trajectory_weights
 from .objective.kl import adapted
 from .parts import Parts
@@ -36,6 +37,7 @@ from .roles.critic import told
 from .roles.reference import Reference
 from .rollout.episodes import EpisodeDriver
 from .run_directory import RunDirectory
+from .types import Trajectory
 from .update import Learner, accumulate_gradient, selected
 
 
@@ -57,11 +59,13 @@ def train(config: Config, parts: Parts, run: RunDirectory, first: int, progress:
     run.begin(first)
     step = saved = first
     learner, watch = learner_of(config, parts), Watch()
-    while step < config.optimizer.steps and not stop.requested:
+    # While a pause goes on, processes do not look at each other: all of them wait to its end.
+    halted = (lambda: stop.requested) if parts.ranks.size == 1 else (lambda: False)
+    while step < config.optimizer.steps and not parts.ranks.any(stop.requested):
         started = time.perf_counter()
         parts.memory.enter(Phase.ROLLOUT)
         with _kept(config, parts, run, step, saved, progress):
-            collected = collect_or_wait(config, parts, step, progress.warn, lambda: stop.requested)
+            collected = collect_or_wait(config, parts, step, progress.warn, halted)
         if collected is None:
             break
         rolled = time.perf_counter()
@@ -168,7 +172,8 @@ def learn(
         norms = parts.gradient_norms()
         pieces.append(gradient.metrics | norms | {"grad_norm": parts.train_engine.step()})
     if experience is not None:
-        metrics |= dict(told(experience))
+        shares = parts.ranks.gathered(dict(told(experience)) if len(experience.batch) else {})
+        metrics |= mean_of([share for share in shares if share])
     metrics |= mean_of(pieces)
     if learner.reference is not None:
         metrics["kl_coef"] = parts.kl_coef
@@ -182,7 +187,7 @@ def validate(config: Config, parts: Parts, episodes: int) -> float:
     """Greedy score on the validation split's first tasks; not a number where the infrastructure broke them all."""
     parts.memory.enter(Phase.ROLLOUT)
     driver: EpisodeDriver = parts.driver("validation")
-    trajectories = evaluate_policy(driver, episodes, budget(config, 0.0), config.run.seed)
+    trajectories = evaluate_policy(driver, episodes, budget(config, 0.0), config.run.seed, ranks=parts.ranks)
     parts.renderer.forget()
     scores = scores_of(trajectories, primary_metric(driver.pool))
     return sum(scores) / len(scores) if scores else float("nan")
@@ -190,7 +195,9 @@ def validate(config: Config, parts: Parts, episodes: int) -> float:
 
 def save(config: Config, parts: Parts, run: RunDirectory, step: int) -> int:
     """Write a checkpoint; returns its step."""
-    save_checkpoint(run.checkpoints, step, parts.vlm, parts.state_dict(), config.run.keep)
+    save_checkpoint(
+        run.checkpoints, step, parts.vlm, parts.state_dict(), config.run.keep, parts.sharded_engines or None
+    )
     return step
 
 
@@ -200,9 +207,20 @@ def record(parts: Parts, run: RunDirectory, step: int, lesson: Lesson) -> None:
         {"advantage": of_tokens[0] if of_tokens else 0.0} if len(set(of_tokens)) < 2 else {"advantages": of_tokens}
         for of_tokens in lesson.advantages
     ]
-    write_trajectories(
-        run.rollouts, f"step_{step:06d}", lesson.trajectories, parts.renderer.pixels, parts.vlm.processor.decode, extra
-    )
+    pixels = shared_pictures(parts, lesson.trajectories)
+    if parts.ranks.first:
+        decode = parts.vlm.processor.decode
+        write_trajectories(run.rollouts, f"step_{step:06d}", lesson.trajectories, pixels, decode, extra)
+
+
+def shared_pictures(parts: Parts, trajectories: Sequence[Trajectory]) -> Callable[[str], ProcessedImage]:
+    """The pictures of a step's trajectories, also of those that other processes played."""
+    if parts.ranks.size == 1:
+        return parts.renderer.pixels
+    named = {span.sha256 for t in trajectories for row in t.rows for span in row.images}
+    own = {sha256: found for sha256 in sorted(named) if (found := parts.renderer.known(sha256)) is not None}
+    pictures = {sha256: picture for share in parts.ranks.gathered(own) for sha256, picture in share.items()}
+    return pictures.__getitem__
 
 
 def _weights(learner: Learner, lesson: Lesson, chosen: list[int]) -> Float[Tensor, " trajectories"]:
@@ -230,8 +248,10 @@ def _kept(config: Config, parts: Parts, run: RunDirectory, step: int, saved: int
     """If an environment breaks meanwhile, what was learned until here is saved before the run ends."""
     try:
         yield
-    except AgentError:
-        if saved != step:
+    except AgentError as error:
+        # Saving takes all processes, and what an environment raised is known to one of them alone.
+        together = parts.ranks.size == 1 or isinstance(error, OutageError | MismatchError)
+        if saved != step and together:
             _save_or_warn(config, parts, run, step, progress)
         raise
 
@@ -261,7 +281,28 @@ def _agree(
     logprobs: Float[Tensor, "rows tokens"],
     progress: Progress,
 ) -> dict[str, float]:
-    batch = experience.batch
+    """Compare what sampler and trainer say of a step's action tokens; all processes hear of a difference in any."""
+    largest, mean, message = _compared(parts, experience, lesson, logprobs)
+    found = parts.ranks.gathered((largest, mean, len(experience.batch), message))
+    messages = [message for *_, message in found if message]
+    if messages:
+        if config.check.on_failure == "stop":
+            raise MismatchError(f"{messages[0]} Nothing was learned from this step.")
+        progress.warn(messages[0])
+    rows = sum(count for _, _, count, _ in found)
+    return {
+        "gap/largest": max(of_one for of_one, *_ in found),
+        "gap/mean": sum(of_one * count for _, of_one, count, _ in found) / rows,
+    }
+
+
+def _compared(
+    parts: Parts, experience: Experience, lesson: Lesson, logprobs: Float[Tensor, "rows tokens"]
+) -> tuple[float, float, str]:
+    """The largest difference, the mean one, and what is wrong, if something is."""
+    batch, message = experience.batch, ""
+    if not len(batch):
+        return 0.0, 0.0, ""
     found = agreement.compare(batch, logprobs, parts.max_gap)
     if found.worst is not None:
         indices = dict.fromkeys(batch.trajectory.tolist())
@@ -271,7 +312,4 @@ def _agree(
             f"sampler and trainer disagree by {found.largest:.2g} nats, more than check.max_gap={parts.max_gap:.2g}. "
             f"First: {described}. Their inputs or weights differ."
         )
-        if config.check.on_failure == "stop":
-            raise MismatchError(f"{message} Nothing was learned from this step.")
-        progress.warn(message)
-    return {"gap/largest": found.largest, "gap/mean": found.mean}
+    return found.largest, found.mean, message

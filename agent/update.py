@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -41,7 +42,24 @@ class Learner:
     def logprobs(self, batch: Batch) -> Float[Tensor, "rows tokens"]:
         """The policy's, as it is now, in micro-batches; on the CPU."""
         self.actor.model.train()
-        return joined(batch, (self.actor.logprobs(m)[0] for m in batch.split(self.micro_batch_tokens)))
+        pieces = []
+        for micro, _ in self.engine.passes(batch.split(self.micro_batch_tokens)):
+            if micro is None:
+                self.engine.run(self.actor.idle)
+            else:
+                pieces.append(self.engine.run(partial(self._logprobs, micro)))
+        return joined(batch, pieces)
+
+    def _logprobs(self, micro: Batch) -> Float[Tensor, "rows tokens"]:
+        return self.actor.logprobs(micro)[0]
+
+    def forward(
+        self, micro: Batch
+    ) -> tuple[Float[Tensor, "rows tokens channels"], Float[Tensor, "rows tokens"], Float[Tensor, "rows tokens"]]:
+        """Last hidden states, log-probabilities and entropies of a micro-batch."""
+        hidden = self.actor.hidden(micro)
+        entropy_gradient = self.algorithm.config.entropy_coef != 0
+        return hidden, *self.actor.logprobs(micro, hidden, entropy_gradient=entropy_gradient)
 
     def reference_logprobs(self, batch: Batch) -> Float[Tensor, "rows tokens"]:
         """The reference's, in micro-batches; on the CPU."""
@@ -77,14 +95,19 @@ def accumulate_gradient(
     value_only: while a critic on a shared trunk warms up, its head learns and nothing else gets a gradient.
     """
     algorithm, config = learner.algorithm, learner.algorithm.config
-    own = max(1, int(experience.batch.action_mask.sum()))
-    valued = 1 if experience.valued is None else max(1, int(experience.valued.sum()))
+    ranks = learner.engine.ranks
+    own = max(1, int(ranks.total(experience.batch.action_mask.sum())))
+    valued = 1 if experience.valued is None else max(1, int(ranks.total(experience.valued.sum())))
     sums: Counter[str] = Counter()
     pieces, largest, greatest = [], 0.0, 0.0
     learner.actor.model.train()
-    for micro in experience.split(learner.micro_batch_tokens, algorithm.whole_trajectories):
-        hidden = learner.actor.hidden(micro.batch)
-        logprobs, entropy = learner.actor.logprobs(micro.batch, hidden, entropy_gradient=config.entropy_coef != 0)
+    for micro, last in learner.engine.passes(
+        experience.split(learner.micro_batch_tokens, algorithm.whole_trajectories)
+    ):
+        if micro is None:
+            learner.engine.backward(learner.engine.run(learner.actor.idle), last)
+            continue
+        hidden, logprobs, entropy = learner.engine.run(partial(learner.forward, micro.batch))
         device = logprobs.device
         mask = micro.batch.action_mask.to(device)
         old = logprobs.detach() if micro.old_logprobs is None else micro.old_logprobs.to(device)
@@ -128,7 +151,7 @@ def accumulate_gradient(
             value_loss, told = learner.critic.loss(micro, hidden.detach() if value_only else hidden, valued)
             loss = learner.critic.config.coef * value_loss + (0.0 if value_only else loss)
             sums.update({name: value * own for name, value in told.items()})
-        learner.engine.backward(loss)
+        learner.engine.backward(loss, last)
         ratio = torch.exp(logprobs.detach() - old)
         largest = max(largest, float(ratio[mask].max()))
         sums["ratio"] += _sum(ratio, mask)
@@ -136,9 +159,13 @@ def accumulate_gradient(
         sums["clip_fraction"] += _sum(clipped.float(), mask)
         sums["kl/old"] += _sum(KL_ESTIMATORS["k3"](logprobs.detach(), old), mask)
         pieces.append(logprobs.detach())
-    metrics = {name: value / own for name, value in sums.items()} | {"ratio_largest": largest}
+    shares = ranks.gathered((dict(sums), largest, greatest))
+    for share, _, _ in shares[: ranks.rank] + shares[ranks.rank + 1 :]:
+        sums.update(share)
+    metrics = {name: value / own for name, value in sums.items()}
+    metrics["ratio_largest"] = max(of_one for _, of_one, _ in shares)
     if config.correction.kind != "none":
-        metrics["correction/largest"] = greatest
+        metrics["correction/largest"] = max(of_one for _, _, of_one in shares)
     return Gradient(joined(experience.batch, pieces), metrics)
 
 

@@ -103,7 +103,18 @@ class Batch:
 def joined(batch: Batch, pieces: Iterable[Float[Tensor, "rows tokens"]]) -> Float[Tensor, "rows tokens"]:
     """What was worked out for the micro-batches of a batch, each as wide as its own rows, as one tensor on the CPU."""
     width = batch.input_ids.shape[1]
+    pieces = list(pieces)
+    if not pieces:  # another process has all rows
+        return torch.zeros(batch.input_ids.shape)
     return torch.cat([torch.nn.functional.pad(p, (0, width - p.shape[1])).cpu() for p in pieces])
+
+
+def empty_batch() -> Batch:
+    """No rows: the share of a process that has none of a step's."""
+    whole, numbers = torch.zeros((0, 1), dtype=torch.long), torch.zeros(0, dtype=torch.long)
+    flags, reals = torch.zeros((0, 1), dtype=torch.bool), torch.zeros((0, 1))
+    positions = torch.zeros((3, 0, 1), dtype=torch.long)
+    return Batch(whole, flags, positions, flags, reals, reals, whole, numbers, numbers, numbers, (), ())
 
 
 def make_batch(

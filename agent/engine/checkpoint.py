@@ -9,45 +9,76 @@ from __future__ import annotations
 import os
 import re
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from ..errors import CheckpointError
 from ..model.load import VLM
+from .ranks import ALONE
 
-STATE = "trainer.pt"
+if TYPE_CHECKING:
+    from .fsdp2 import ShardedEngine
+
+STATE, SHARDS = "trainer.pt", "shards"
 NAME = re.compile(r"step_(\d+)")
 
 
-def save_checkpoint(folder: Path, step: int, vlm: VLM, state: dict[str, Any], keep: int) -> Path:
+def save_checkpoint(
+    folder: Path,
+    step: int,
+    vlm: VLM,
+    state: dict[str, Any],
+    keep: int,
+    sharded: Mapping[str, ShardedEngine] | None = None,
+) -> Path:
     """Write `folder/step_N`, then remove all but the `keep` newest; step 0, where training began, always stays.
+
+    sharded: Engines whose tensors are in shards, the policy's under "policy"; then all processes call this together,
+    and `folder` is one that all of them see.
 
     Raises:
         CheckpointError: the disk is full or the folder cannot be written. Earlier checkpoints are untouched.
     """
     final = folder / f"step_{step}"
     partial = folder / f".partial_step_{step}"
+    ranks = sharded["policy"].ranks if sharded else ALONE
+    failed: Exception | None = None
     try:
-        _remove_leftovers(folder)
-        partial.mkdir(parents=True)
-        vlm.save(partial)
-        torch.save({**state, "step": step}, partial / STATE)
-        for path in (*partial.rglob("*"), partial):
-            _flush(path)
-        _replace(partial, final)
+        if ranks.first:
+            _remove_leftovers(folder)
+            partial.mkdir(parents=True)
+        ranks.wait()
+        weights = None
+        if sharded:
+            from .sharded_checkpoint import exported, save_shards
+
+            tensors = {f"{name}.{key}": t for name, engine in sharded.items() for key, t in engine.tensors().items()}
+            save_shards(partial, tensors)
+            weights = exported(sharded["policy"], vlm.model)
+        if ranks.first:
+            vlm.save(partial, weights)
+            torch.save({**state, "step": step}, partial / STATE)
+            for path in (*partial.rglob("*"), partial):
+                _flush(path)
+            _replace(partial, final)
     # safetensors and torch report a full disk as their own exceptions.
     except Exception as error:
-        shutil.rmtree(partial, ignore_errors=True)
+        failed = error
+    told = next((why for why in ranks.gathered("" if failed is None else str(failed) or repr(failed)) if why), "")
+    if told:
+        if ranks.first:
+            shutil.rmtree(partial, ignore_errors=True)
         kept = latest_checkpoint(folder)
         raise CheckpointError(
-            f"the checkpoint of step {step} could not be written to {folder}: {error}. "
+            f"the checkpoint of step {step} could not be written to {folder}: {told}. "
             + (f"{kept.name} is whole and the run continues from it. " if kept else "")
             + "Free some space or change run.folder, then start the same command again."
-        ) from error
-    for old in _checkpoints(folder)[:-keep]:
+        ) from failed
+    for old in _checkpoints(folder)[:-keep] if ranks.first else ():
         if old.name != "step_0":
             _remove(old)
     return final
@@ -59,14 +90,27 @@ def latest_checkpoint(folder: Path) -> Path | None:
     return found[-1] if found else None
 
 
-def load_state(checkpoint: Path) -> dict[str, Any]:
-    """The trainer's state of a checkpoint (tensors on the CPU).
+def load_state(checkpoint: Path, sharded: Mapping[str, ShardedEngine] | None = None) -> dict[str, Any]:
+    """The trainer's state of a checkpoint, whichever engine wrote it (tensors on the CPU).
+
+    sharded: Engines that take their tensors in shards; all processes call this together then.
 
     Raises:
         CheckpointError: it is missing or damaged.
     """
     try:
-        return torch.load(checkpoint / STATE, map_location="cpu", weights_only=True)
+        state = torch.load(checkpoint / STATE, map_location="cpu", weights_only=True)
+        if (checkpoint / SHARDS).is_dir():
+            from .sharded_checkpoint import read_shards, read_whole
+
+            tensors = read_shards(checkpoint, dict(sharded)) if sharded else read_whole(checkpoint)
+            for name, of_engine in (("policy", state["engine"]), ("critic", state.get("critic", {}).get("engine"))):
+                if of_engine is not None:
+                    prefix = f"{name}."
+                    of_engine["tensors"] = {
+                        key.removeprefix(prefix): t for key, t in tensors.items() if key.startswith(prefix)
+                    }
+        return state
     except Exception as error:
         # torch's own words would advise to load the file in a way that runs whatever it says.
         reason = "it is damaged" if isinstance(error, UnpicklingError) else error

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
 
 import torch
+from torch.distributed.tensor import DTensor, distribute_tensor
 
 from ..config import OptimizerConfig
 from ..model.lora import merged_tensors
 from .offload import Offload
+from .ranks import ALONE
+
+T = TypeVar("T")
 
 
 class LocalEngine:
@@ -19,6 +23,8 @@ class LocalEngine:
     The optimizer moves float32 weights. Where the model's are bfloat16 it keeps copies: 8 bits cannot hold an update
     that is smaller than 1/256 of its weight, which most are.
     """
+
+    ranks = ALONE
 
     def __init__(
         self,
@@ -36,8 +42,8 @@ class LocalEngine:
         # Embeddings may be shared with the head: parameters() yields each tensor once.
         groups = groups or [{"params": [p for p in model.parameters() if p.requires_grad], "rate": 1.0}]
         self._weights = [weight for group in groups for weight in group["params"]]
-        self._masters = [w if w.dtype == torch.float32 else w.detach().float() for w in self._weights]
-        masters = iter(self._masters)
+        self.masters = [w if w.dtype == torch.float32 else w.detach().float() for w in self._weights]
+        masters = iter(self.masters)
         self.optimizer = torch.optim.AdamW(
             [{"params": [next(masters) for _ in group["params"]], "rate": group["rate"]} for group in groups],
             lr=config.lr,
@@ -59,7 +65,18 @@ class LocalEngine:
         """Of the gradients that have accumulated."""
         return sum(weight.grad.nbytes for weight in self._weights if weight.grad is not None)
 
-    def backward(self, loss: torch.Tensor) -> None:
+    def run(self, function: Callable[[], T]) -> T:
+        """Every forward pass of the model goes through here: what `function` gives."""
+        return function()
+
+    def passes(self, micros: Iterable[T]) -> Iterator[tuple[T | None, bool]]:
+        """The micro-batches of an update or of a look at it, and whether each is the last; None: an idle pass, which
+        only keeps other processes company."""
+        own = list(micros)
+        return ((micro, index == len(own) - 1) for index, micro in enumerate(own))
+
+    def backward(self, loss: torch.Tensor, last: bool = True) -> None:
+        """Add to the gradients. `last`: `step` follows."""
         self.weights.require()
         loss.backward()
 
@@ -69,7 +86,7 @@ class LocalEngine:
         self.state.require()
         for weight, master in self._copied():
             master.grad = None if weight.grad is None else weight.grad.float()
-        norm = torch.nn.utils.clip_grad_norm_(self._masters, self.config.max_grad_norm)
+        norm = self._clipped()
         for group in self.optimizer.param_groups:
             group["lr"] = self.lr * group["rate"]
         if torch.isfinite(norm):
@@ -80,6 +97,9 @@ class LocalEngine:
         self.discard()
         self.steps_taken += 1
         return float(norm)
+
+    def _clipped(self) -> torch.Tensor:
+        return torch.nn.utils.clip_grad_norm_(self.masters, self.config.max_grad_norm)
 
     def discard(self) -> None:
         """Throw the accumulated gradients away."""
@@ -101,7 +121,7 @@ class LocalEngine:
 
     def _copied(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """Weights that the optimizer holds a copy of, with that copy."""
-        return ((w, m) for w, m in zip(self._weights, self._masters, strict=True) if w is not m)
+        return ((w, m) for w, m in zip(self._weights, self.masters, strict=True) if w is not m)
 
     def skip(self) -> None:
         """An update with nothing to learn from: the schedule advances, the weights stay."""
@@ -112,16 +132,42 @@ class LocalEngine:
         """The weights as a rollout engine takes them: under their Hugging Face names, an adapter folded in."""
         yield from merged_tensors(self.model)
 
-    def state_dict(self) -> dict[str, Any]:
-        masters = [master for _, master in self._copied()]
-        return {"optimizer": self.optimizer.state_dict(), "steps_taken": self.steps_taken, "masters": masters}
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """What the optimizer holds, by number of the weight and name; "master" where it moves a copy of the weight."""
+        found: dict[str, torch.Tensor] = {}
+        for index, (weight, master) in enumerate(zip(self._weights, self.masters, strict=True)):
+            found |= {f"{index}.{name}": value for name, value in self.optimizer.state.get(master, {}).items()}
+            if weight is not master:
+                found[f"{index}.master"] = master
+        return found
 
+    def state_dict(self) -> dict[str, Any]:
+        return {"steps_taken": self.steps_taken, "tensors": self.tensors()}
+
+    @torch.no_grad()
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.optimizer.load_state_dict(state["optimizer"])
+        """Continue from what an engine of any kind gave. Weights move only where it held copies of them."""
         self.steps_taken = state["steps_taken"]
-        with torch.no_grad():
-            for (_, master), saved in zip(self._copied(), state["masters"], strict=True):
-                master.copy_(saved)
+        self.optimizer.state.clear()
+        for name, tensor in state["tensors"].items():
+            index, kind = name.split(".")
+            master = self.masters[int(index)]
+            if kind == "master":
+                assign(master, tensor)
+                if self._weights[int(index)] is not master:
+                    self._weights[int(index)].copy_(master)
+            elif kind == "step":
+                self.optimizer.state[master][kind] = tensor.clone()
+            else:
+                self.optimizer.state[master][kind] = assign(torch.empty_like(master), tensor)
+
+
+def assign(target: torch.Tensor, given: torch.Tensor) -> torch.Tensor:
+    """Copy whole or sharded values into a tensor that is whole or sharded; returns it."""
+    if isinstance(target, DTensor) and not isinstance(given, DTensor):
+        # Every process has the whole tensor and takes its own part.
+        given = distribute_tensor(given.to(target.device), target.device_mesh, target.placements, src_data_rank=None)
+    return target.copy_(given)
 
 
 def schedule(step: int, steps: int, warmup: int, kind: str) -> float:

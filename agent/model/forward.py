@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from transformers import Cache, PreTrainedModel
@@ -32,20 +34,50 @@ def hidden_states(
     Returns:
         (batch, length, hidden).
     """
+    placement = placement_of(model)
+    seen = images or ([placement.companion] if placement is not None else [])
+    encoded: Any = _encoded(model, seen) if seen else None
     output = model.base_model(
         input_ids=input_ids,
         attention_mask=attention_mask,
         position_ids=position_ids if has_mrope(model) else position_ids[0],
         past_key_values=cache,
         use_cache=cache is not None,
-        mm_encoder_outputs={"image": _encoded(model, images)} if images else None,
+        mm_encoder_outputs={"image": encoded} if images else None,
     )
+    if seen and not images:
+        # Multiplied by nothing, and yet part of the graph: backward runs through the tower in every process.
+        features = [
+            *encoded.pooler_output,
+            *(x for layer in getattr(encoded, "deepstack_features", None) or () for x in layer),
+        ]
+        return output.last_hidden_state + 0.0 * sum(feature.sum() for feature in features)
     return output.last_hidden_state
 
 
 def next_token_logits(model: PreTrainedModel, hidden: torch.Tensor) -> torch.Tensor:
     """(..., vocabulary) logits of (..., hidden) states."""
     return model.get_output_embeddings()(hidden)
+
+
+@dataclass(frozen=True)
+class Placement:
+    """How a model that several processes share computes, see `engine.fsdp2`. `device`: where; its weights may wait in
+    host memory until then. `companion`: what the vision tower is given, to no effect, in a pass without pictures."""
+
+    device: torch.device
+    companion: ProcessedImage
+
+
+def placement_of(model: PreTrainedModel) -> Placement | None:
+    """None for a model that this process has for itself."""
+    return getattr(model, "rllava_placement", None)
+
+
+def device_of(model: PreTrainedModel) -> torch.device:
+    """Where the model computes."""
+    placement = placement_of(model)
+    return model.device if placement is None else placement.device
 
 
 def has_mrope(model: PreTrainedModel) -> bool:
@@ -74,8 +106,8 @@ def plain_inputs(
 def _encoded(model: PreTrainedModel, images: Sequence[ProcessedImage]) -> object:
     distinct = {image.sha256: image for image in images}
     index = {sha256: i for i, sha256 in enumerate(distinct)}
-    pixels = torch.cat([image.pixels for image in distinct.values()]).to(model.device)
-    grids = torch.tensor([image.grid for image in distinct.values()], device=model.device)
+    pixels = torch.cat([image.pixels for image in distinct.values()]).to(device_of(model))
+    grids = torch.tensor([image.grid for image in distinct.values()], device=device_of(model))
     # LLaVA's pictures are all of one size, and its tower is told nothing about it.
     sizes = {"image_grid_thw": grids} if has_mrope(model) else {}
     output = model.base_model.get_image_features(pixels, **sizes, return_dict=True)

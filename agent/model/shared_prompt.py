@@ -15,7 +15,7 @@ from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
 
 from ..engine.batching import Batch
-from .forward import hidden_states
+from .forward import device_of, hidden_states, placement_of
 
 
 def batch_hidden_states(model: PreTrainedModel, batch: Batch) -> Float[Tensor, "rows tokens channels"]:
@@ -27,8 +27,9 @@ def batch_hidden_states(model: PreTrainedModel, batch: Batch) -> Float[Tensor, "
     """
     keys = _prompt_keys(batch)
     distinct = list(dict.fromkeys(keys))
-    device = model.device
-    if len(distinct) == len(keys) or getattr(model, "is_gradient_checkpointing", False):
+    device = device_of(model)
+    shared = placement_of(model) is not None  # processes must go through the same modules as often as each other
+    if len(distinct) == len(keys) or shared or getattr(model, "is_gradient_checkpointing", False):
         return hidden_states(
             model,
             batch.input_ids.to(device),
@@ -61,7 +62,7 @@ def _run_prompts(
         position_ids[:, line, inside] = batch.position_ids[:, row, : lengths[row]]
         mask[line, inside] = True
         images += _images(batch, row)[: int(batch.prompt_images[row])]
-    device = model.device
+    device = device_of(model)
     hidden = hidden_states(model, input_ids.to(device), mask.to(device), position_ids.to(device), images, cache)
     return hidden[:, -1], mask.to(device)
 
@@ -70,7 +71,7 @@ def _run_rest(
     model: PreTrainedModel, batch: Batch, cache: DynamicCache, prompt_states: Tensor, prompt_mask: Tensor
 ) -> Tensor:
     """Everything after the prompts, on top of the repeated cache, put back at its place in the rows."""
-    starts, device = batch.prompt_length.tolist(), model.device
+    starts, device = batch.prompt_length.tolist(), device_of(model)
     width = max(int(length) - start for length, start in zip(batch.attention_mask.sum(1), starts, strict=True))
     # Rows of different prompts differ in length: `place` says which column of the row each column of the rest is.
     place = torch.tensor(starts)[:, None] + torch.arange(width)

@@ -14,6 +14,7 @@ from typing import Any, Literal, get_args
 
 import torch
 from torch import nn
+from torch.distributed.tensor import DTensor
 
 from ..errors import ConfigError
 
@@ -131,9 +132,14 @@ def gradient_norms(model: nn.Module) -> dict[str, float]:
     for part, held in parts(model).items():
         trained = [weight for weight in held.values() if weight.requires_grad]
         if trained:
-            lengths = [weight.grad.float().norm() for weight in trained if weight.grad is not None]
+            lengths = [_whole(weight.grad.float().norm()) for weight in trained if weight.grad is not None]
             norms[str(part)] = float(torch.stack(lengths).norm()) if lengths else 0.0
     return norms
+
+
+def _whole(number: torch.Tensor) -> torch.Tensor:
+    """A number whose parts are spread over processes, see `engine.fsdp2`."""
+    return number.full_tensor() if isinstance(number, DTensor) else number
 
 
 def _checked(names: Collection[str]) -> Iterator[Part]:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from ..engine.batching import Batch
+from .forward import device_of, hidden_states
 from .lora import fold
 from .shared_prompt import batch_hidden_states
 
@@ -48,6 +49,13 @@ class ValueModel(nn.Module):
     def forward(self, batch: Batch) -> tuple[Float[Tensor, "rows tokens"], Float[Tensor, " rows"]]:
         """Values of the states before each action token, 0 elsewhere, and of those after the last token of each row."""
         return self.from_hidden(batch_hidden_states(self.trunk, batch), batch)
+
+    def idle(self) -> tuple[Tensor, Tensor]:
+        """A pass that means nothing and weighs nothing: 0, with a graph through the whole model; and no final value."""
+        device = device_of(self.trunk)
+        one = torch.ones((1, 1), dtype=torch.long, device=device)
+        hidden = hidden_states(self.trunk, one, one, torch.zeros((3, 1, 1), dtype=torch.long, device=device), [])
+        return 0.0 * self._value(hidden[0]).sum(), hidden.new_zeros(0)
 
     def from_hidden(
         self, hidden: Float[Tensor, "rows tokens channels"], batch: Batch

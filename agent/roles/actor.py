@@ -11,6 +11,7 @@ from transformers import PreTrainedModel
 
 from ..engine.batching import Batch
 from ..model.chunked_logprobs import chunked_logprobs
+from ..model.forward import device_of, hidden_states, next_token_logits
 from ..model.shared_prompt import batch_hidden_states
 
 
@@ -27,6 +28,13 @@ class Actor:
     banned_ids: tuple[int, ...]
     logprob_chunk: int = 0
 
+    def idle(self) -> Tensor:
+        """A pass that means nothing and weighs nothing: 0, with a graph through the whole model."""
+        device = device_of(self.model)
+        one = torch.ones((1, 1), dtype=torch.long, device=device)
+        hidden = hidden_states(self.model, one, one, torch.zeros((3, 1, 1), dtype=torch.long, device=device), [])
+        return 0.0 * next_token_logits(self.model, hidden).float().sum()
+
     def hidden(self, batch: Batch) -> Float[Tensor, "rows tokens channels"]:
         """Last hidden states, valid from the last token of each row's prompt on; a shared prompt is run once."""
         return batch_hidden_states(self.model, batch)
@@ -38,7 +46,7 @@ class Actor:
 
         The head is run only at the positions that predict an action. `hidden`: the batch's, if it was run already.
         """
-        device = self.model.device
+        device = device_of(self.model)
         hidden = self.hidden(batch) if hidden is None else hidden
         mask = batch.action_mask.to(device)
         chosen, entropy = chunked_logprobs(

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -16,9 +17,8 @@ from ..config import OptimizerConfig
 from ..config_algorithm import CriticConfig
 from ..engine.batching import Batch, joined
 from ..engine.experience import Experience
-from ..engine.local import LocalEngine
+from ..engine.local import LocalEngine, assign
 from ..engine.offload import Offload
-from ..model.shared_prompt import batch_hidden_states
 from ..model.value_head import ValueModel, own_trunk, shared_trunk
 from ..objective.value import VALUE_LOSSES, explained_variance
 
@@ -31,14 +31,23 @@ class Critic:
     engine, and call `loss` with the hidden states that the policy computed.
     """
 
-    def __init__(self, policy: PreTrainedModel, config: CriticConfig, optimizer: OptimizerConfig, updates: int) -> None:
+    def __init__(
+        self,
+        policy: PreTrainedModel,
+        config: CriticConfig,
+        optimizer: OptimizerConfig,
+        updates: int,
+        make_engine: Callable[[ValueModel, OptimizerConfig, int], LocalEngine] | None = None,
+    ) -> None:
+        """make_engine: Of an own trunk, given its optimizer's options and `updates`; None: one for one process."""
         self.config = config
         self.shared = config.trunk == "shared"
         self.model: ValueModel = shared_trunk(policy) if self.shared else own_trunk(policy)
         self.engine: LocalEngine | None = None
         if not self.shared:
             own = replace(optimizer, lr=config.lr, max_grad_norm=config.max_grad_norm)
-            self.engine = LocalEngine(self.model, own, updates=updates)
+            make = make_engine or (lambda model, options, count: LocalEngine(model, options, updates=count))
+            self.engine = make(self.model, own, updates)
         self.offload = Offload("critic", self._tensors)
 
     def _tensors(self) -> Iterator[Tensor]:
@@ -53,19 +62,31 @@ class Critic:
     ) -> tuple[Float[Tensor, "rows tokens"], Float[Tensor, " rows"]]:
         """Values before each action token, and at the end of each row, as the critic is now; on the CPU."""
         self.offload.require()
-        values, final = zip(*map(self.model, batch.split(micro_batch_tokens)), strict=True)
-        return joined(batch, values), torch.cat(final).cpu()
+        if self.engine is None:
+            pieces = [self.model(micro) for micro in batch.split(micro_batch_tokens)]
+        else:
+            passes = self.engine.passes(batch.split(micro_batch_tokens))
+            done = [(micro, self.engine.run(partial(self._pass, micro))) for micro, _ in passes]
+            pieces = [found for micro, found in done if micro is not None]
+        final = [piece[1].cpu() for piece in pieces]
+        return joined(batch, (piece[0] for piece in pieces)), torch.cat(final) if final else torch.zeros(0)
+
+    def _pass(self, micro: Batch | None) -> tuple[Tensor, Tensor]:
+        """Values of a micro-batch; for none a pass that weighs nothing."""
+        return self.model.idle() if micro is None else self.model(micro)
 
     def loss(
         self, micro: Experience, hidden: Float[Tensor, "rows tokens channels"], count: float
     ) -> tuple[Tensor, dict[str, float]]:
         """The value loss of a micro-batch, a sum over its valued tokens divided by `count`, and figures to be told."""
+        return self._loss(micro, self.model.from_hidden(hidden, micro.batch)[0], count)
+
+    def _loss(self, micro: Experience, values: Tensor, count: float) -> tuple[Tensor, dict[str, float]]:
         assert micro.values is not None and micro.returns is not None and micro.valued is not None
-        valued = micro.valued.to(hidden.device)
-        values, _ = self.model.from_hidden(hidden, micro.batch)
+        valued = micro.valued.to(values.device)
         options = {} if self.config.loss == "squared" else {"clip": self.config.clip}
         losses = VALUE_LOSSES[self.config.loss](
-            values, micro.values.to(hidden.device), micro.returns.to(hidden.device), **options
+            values, micro.values.to(values.device), micro.returns.to(values.device), **options
         )
         loss = torch.where(valued, losses, torch.zeros_like(losses)).sum() / count
         return loss, {"value_loss": float(loss.detach())}
@@ -73,13 +94,21 @@ class Critic:
     def update(self, experience: Experience, micro_batch_tokens: int) -> dict[str, float]:
         """One step of an own trunk on a mini-batch."""
         assert self.engine is not None and experience.valued is not None
-        count = max(1, int(experience.valued.sum()))
+        ranks = self.engine.ranks
+        count = max(1, int(ranks.total(experience.valued.sum())))
         sums: Counter[str] = Counter()
         self.model.train()
-        for micro in experience.split(micro_batch_tokens):
-            loss, told = self.loss(micro, batch_hidden_states(self.model.trunk, micro.batch), count)
-            self.engine.backward(loss)
+        for micro, last in self.engine.passes(experience.split(micro_batch_tokens)):
+            values, _ = self.engine.run(partial(self._pass, None if micro is None else micro.batch))
+            if micro is None:
+                self.engine.backward(values, last)
+                continue
+            loss, told = self._loss(micro, values, count)
+            self.engine.backward(loss, last)
             sums.update(told)
+        shares = ranks.gathered(dict(sums))
+        for share in shares[: ranks.rank] + shares[ranks.rank + 1 :]:
+            sums.update(share)
         return {**sums, "critic_lr": self.engine.lr, "critic_grad_norm": self.engine.step()}
 
     def skip(self) -> None:
@@ -88,12 +117,17 @@ class Critic:
             self.engine.skip()
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything that a continued run needs."""
-        state: dict[str, Any] = {"model": self.model.state_dict()}
-        return state if self.engine is None else state | {"engine": self.engine.state_dict()}
+        """Everything that a continued run needs; of a critic in shards without its tensors, see the engine."""
+        if self.engine is None:
+            return {"model": self.model.state_dict()}
+        state = self.engine.state_dict()
+        return {"engine": state, "model": self.model.state_dict() if "tensors" in state else {}}
 
+    @torch.no_grad()
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.model.load_state_dict(state["model"])
+        own = self.model.state_dict(keep_vars=True)
+        for name, tensor in state["model"].items():
+            assign(own[name], tensor)
         if self.engine is not None:
             self.engine.take_weights()
             self.engine.load_state_dict(state["engine"])

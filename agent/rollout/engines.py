@@ -4,31 +4,32 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import torch
-
 from ..config import Config
-from ..model.load import VLM
+from ..model.load import VLM, load_vlm
 from .engine import RolloutEngine
 from .hf import TransformersEngine
 from .vllm import VllmEngine
 from .vllm_start import check_vllm, start_vllm
 
 
-def make_rollout_engine(config: Config, vlm: VLM, folder: Path) -> RolloutEngine:
+def make_rollout_engine(config: Config, vlm: VLM, folder: Path, device: str, dtype: str) -> RolloutEngine:
     """An engine without weights of its own, or with the trainer's; `load_weights` comes before the first request.
 
     Args:
         config: The recipe.
         vlm: The trainer's model.
         folder: The checkpoint folder that it was loaded from.
+        device: As torch names it.
+        dtype: "float32" or "bfloat16", of the sampler's weights.
 
     Raises:
         ConfigError: the engine is not installed, or cannot run this model.
     """
     image_token_id, merge = vlm.processor.image_token_id, vlm.processor.merge
     if config.engine.rollout == "transformers":
-        return TransformersEngine(vlm.model, image_token_id, merge, shared=True)
-    dtype = "float32" if vlm.model.dtype == torch.float32 else "bfloat16"
+        if config.engine.train == "local":
+            return TransformersEngine(vlm.model, image_token_id, merge, shared=True)
+        return TransformersEngine(load_vlm(folder, dtype, device).model, image_token_id, merge)
     check_vllm(vlm.family, merge, config.rollout.temperature)
-    llm = start_vllm(folder, dtype, vlm.model.device.type, config.rollout.max_row_tokens, config.engine.vllm)
+    llm = start_vllm(folder, dtype, device, config.rollout.max_row_tokens, config.engine.vllm)
     return VllmEngine(llm, image_token_id, patches=vlm.family != "llava")

@@ -131,6 +131,10 @@ class Renderer:
     def pixels(self, sha256: str) -> ProcessedImage:
         return self._pixels[sha256]
 
+    def known(self, sha256: str) -> ProcessedImage | None:
+        """The picture with this hash, if this process has it."""
+        return self._pixels.get(sha256)
+
     def pictures(self, row: Row) -> list[ProcessedImage]:
         """The row's pictures in order."""
         return [self._pixels[span.sha256] for segment in row.segments for span in segment.images]

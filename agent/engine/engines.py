@@ -1,0 +1,91 @@
+"""The train engine that a recipe names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from ..config import Config, OptimizerConfig
+from ..errors import ConfigError
+from ..model.forward import Placement
+from ..model.load import DTYPES
+from ..model.processor import Processor
+from .local import LocalEngine
+from .ranks import Ranks
+
+Groups = Callable[[], Sequence[Mapping[str, Any]] | None]
+COMPANION = np.zeros((56, 56, 3), np.uint8)
+
+
+@dataclass(frozen=True, eq=False)
+class TrainEngines:
+    """Makes train engines of one kind, on one device.
+
+    Attributes:
+        config: The recipe.
+        ranks: The processes.
+        device: As torch names it.
+        dtype: "float32" or "bfloat16": of the weights, or of the forward pass where shards are float32.
+        processor: The model's.
+    """
+
+    config: Config
+    ranks: Ranks
+    device: str
+    dtype: str
+    processor: Processor
+
+    @property
+    def sharded(self) -> bool:
+        return self.config.engine.train == "fsdp2"
+
+    def make(
+        self, model: nn.Module, optimizer: OptimizerConfig, updates: int, groups: Groups = lambda: None
+    ) -> LocalEngine:
+        """groups: see LocalEngine; asked for once the parameters are what they stay."""
+        if not self.sharded:
+            return LocalEngine(model, optimizer, groups(), updates)
+        from .fsdp2 import ShardedEngine
+
+        options = self.config.engine.fsdp2
+        placed = Placement(torch.device(self.device), self.processor.process(COMPANION))
+        for module in model.modules():
+            if hasattr(module, "config"):  # each that may be asked for its hidden states
+                module.rllava_placement = placed  # type: ignore[assignment]
+        return ShardedEngine(
+            model,
+            optimizer,
+            self.ranks,
+            groups,
+            updates,
+            DTYPES[self.dtype],
+            torch.device(self.device),
+            options.offload,
+            options.accumulate,
+        )
+
+
+def check_sharded(config: Config, select: bool) -> None:
+    """Refuse what cannot be trained in shards. `select`: the policy loss chooses tokens over a whole mini-batch.
+
+    Raises:
+        ConfigError: named with what to use in its place.
+    """
+    if config.engine.train != "fsdp2":
+        return
+    if config.critic.trunk == "shared":
+        raise ConfigError("critic.trunk: shared is not for engine.train: fsdp2; use critic.trunk: own")
+    if select:
+        raise ConfigError(
+            "algorithm.policy_loss: this loss chooses tokens over the whole mini-batch, which engine.train: fsdp2 "
+            "spreads over processes; use another loss, or engine.train: local"
+        )
+    if config.algorithm.divergence.refresh_every:
+        raise ConfigError("algorithm.divergence.refresh_every is not for engine.train: fsdp2; use engine.train: local")
+    if config.model.lora.rank:
+        raise ConfigError("model.lora is not for engine.train: fsdp2 yet; use engine.train: local")
