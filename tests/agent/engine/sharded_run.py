@@ -1,0 +1,52 @@
+"""What a process of `torchrun` does in the tests: one whole run of a small recipe.
+
+    torchrun --nproc-per-node 2 tests/agent/engine/sharded_run.py FOLDER NAME '{"engine": {"train": "fsdp2"}, ...}'
+
+A "crash" among the areas is the number of environment steps after which process 1 kills itself.
+"""
+
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import agent.run
+
+torch.set_num_threads(1)
+
+from agent.config_algorithm import DivergenceConfig  # noqa: E402
+from agent.config_engine import ShardingConfig  # noqa: E402
+from agent.errors import AgentError  # noqa: E402
+from agent.run import run  # noqa: E402
+from tests.agent.run_fixtures import Hooks, quiet, small_config  # noqa: E402
+
+KINDS = {"divergence": DivergenceConfig, "fsdp2": ShardingConfig}
+
+
+def read(areas: dict[str, Any]) -> dict[str, Any]:
+    """Options that are areas themselves, as what they are."""
+    return {
+        area: {name: KINDS[name](**value) if name in KINDS else value for name, value in options.items()}
+        for area, options in areas.items()
+    }
+
+
+def main(folder: str, name: str, areas: dict[str, Any]) -> int:
+    crash = areas.pop("crash", 0)
+    config = small_config(Path(folder), name, **read(areas))
+    if crash and os.environ.get("RANK") == "1":
+        Hooks.set(lambda count: os.kill(os.getpid(), signal.SIGKILL) if count == crash else None)
+    agent.run.write_report = lambda *_: None  # type: ignore[assignment]
+    try:
+        return 0 if run(config, quiet()[0]).finished else 130
+    except AgentError as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1], sys.argv[2], json.loads(sys.argv[3])))
