@@ -10,6 +10,7 @@ from typing import Literal
 
 from .cli import read_options
 from .config import EnvironmentConfig, RolloutConfig
+from .config_engine import EngineConfig
 from .config_model import ModelConfig
 from .errors import CheckpointError, ConfigError
 
@@ -27,6 +28,7 @@ class EvaluateConfig:
         seed: Root of every random draw.
         baselines: The environment's baselines to show beside the checkpoint.
         rollout: How episodes are played.
+        engine: Who generates. Generation servers may keep their weights, which must then be those of `model`.
         device: "auto", "cpu", "cuda".
         dtype: Of the weights; "auto" is bfloat16 on a GPU that has it and float32 elsewhere.
         output: Folder for results.json and the transcripts; empty: only the table is shown.
@@ -40,6 +42,7 @@ class EvaluateConfig:
     seed: int = 0
     baselines: list[str] = field(default_factory=lambda: ["constant", "random", "blind", "oracle"])
     rollout: RolloutConfig = field(default_factory=RolloutConfig)
+    engine: EngineConfig = field(default_factory=EngineConfig)
     device: str = "auto"
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     output: str = ""
@@ -73,8 +76,9 @@ def evaluate_command(arguments: Sequence[str]) -> int:
         modules=options.modules,
         model=ModelConfig(path=str(folder), device=options.device, dtype=options.dtype),  # type: ignore[arg-type]
         rollout=options.rollout,
+        engine=options.engine,
     )
-    parts = build(config, Path(), None)
+    parts = build(config, Path(), None, trains=False)
     progress = Progress(console)
     try:
         driver = parts.driver("test")

@@ -10,6 +10,7 @@ import torch
 
 from .algorithm import Algorithm, resolve
 from .config import Config
+from .config_engine import FIXED
 from .config_model import ModelConfig
 from .engine.checkpoint import load_state
 from .engine.local import LocalEngine
@@ -145,17 +146,20 @@ def _accepts_split(spec: EnvironmentSpec) -> bool:
     return optional(env, "num_tasks") is not None or optional(env, "split") is not None
 
 
-def build(config: Config, folder: Path, checkpoint: Path | None) -> Parts:
+def build(config: Config, folder: Path, checkpoint: Path | None, trains: bool = True) -> Parts:
     """Build the parts of a run.
 
     Args:
         config: The recipe.
         folder: Where a model that is made on the spot is put.
         checkpoint: Continue from here; None: from the recipe's model.
+        trains: Weights will change. Otherwise generation servers may keep those that they were started with.
 
     Raises:
         AgentError: the recipe, the model or the environment is not acceptable.
     """
+    if trains and config.engine.fixed:
+        raise ConfigError(FIXED)
     import_modules(config.modules)
     _check(config)
     config = with_boxes(config)
@@ -187,10 +191,10 @@ def build(config: Config, folder: Path, checkpoint: Path | None) -> Parts:
         terms,
         config.algorithm.divergence.coef,
     )
-    if checkpoint is None:
-        parts.sync(0)
-    else:
+    if checkpoint is not None:
         parts.load_state_dict(load_state(checkpoint))
+    elif not config.engine.fixed:
+        parts.sync(0)
     return parts
 
 

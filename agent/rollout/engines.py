@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 
 from ..config import Config
+from ..errors import ConfigError
 from ..model.load import VLM
 from .engine import RolloutEngine
 from .hf import TransformersEngine
@@ -24,10 +25,19 @@ def make_rollout_engine(config: Config, vlm: VLM, folder: Path) -> RolloutEngine
 
     Raises:
         ConfigError: the engine is not installed, or cannot run this model.
+        OutageError: it is elsewhere and does not answer.
     """
     image_token_id, merge = vlm.processor.image_token_id, vlm.processor.merge
     if config.engine.rollout == "transformers":
         return TransformersEngine(vlm.model, image_token_id, merge, shared=True)
+    if config.engine.rollout == "remote":
+        try:  # its libraries belong to an extra
+            from .remote.start import start_remote
+        except ModuleNotFoundError as error:
+            raise ConfigError(
+                f"engine.rollout: remote needs {error.name}, which is not installed: pip install 'rllava-gym[remote]'"
+            ) from error
+        return start_remote(config.engine.remote, vlm, config.rollout.max_row_tokens)
     dtype = "float32" if vlm.model.dtype == torch.float32 else "bfloat16"
     llm = start_vllm(
         folder, vlm.family, dtype, vlm.model.device.type, config.rollout.max_row_tokens, config.engine.vllm
