@@ -11,8 +11,7 @@ from ...types import ImageSpan
 from ..engine import Completion, Request, SamplingParams
 from .connection import Connection
 
-# Of any model's distribution, this temperature leaves the uniform one.
-HOT = 1000.0
+# Of the question that a server is asked first: tokens of its answer, and what is added to the logit of one of them.
 PROBED_TOKENS = 8
 BIAS = 100.0
 

@@ -21,13 +21,14 @@ from ...errors import ConfigError, MismatchError, OutageError
 from ...types import ImageSpan
 from ..engine import Completion, Request
 from .connection import Connection
-from .interface import BIAS, HOT, PROBED_TOKENS, Expected, stop_reason
+from .interface import BIAS, PROBED_TOKENS, Expected, stop_reason
 
 COMMAND = (
     "python -m sglang.launch_server --model-path MODEL --context-length {length} --sampling-defaults openai "
     "--enable-deterministic-inference (and SGLANG_RETURN_ORIGINAL_LOGPROB not set)"
 )
 BANNED = -100.0
+HOT = 1000.0
 # Said in every request: unless told otherwise, a server takes defaults from the checkpoint's generation_config.json.
 PLAIN = {
     "top_p": 1.0,
@@ -102,6 +103,7 @@ class SglangInterface:
             )
         if info.get("enable_deterministic_inference") is False:
             raise ConfigError(f"{server.url} ignores seeds, so that no run could be repeated. Start it with: {command}")
+        # At this temperature every token is as likely as any other, whatever the model and the bias.
         sampling = PLAIN | {"temperature": HOT, "max_new_tokens": PROBED_TOKENS, "sampling_seed": 0, "ignore_eos": True}
         sampling |= {"logit_bias": {str(expected.prompt[0]): BIAS}}
         answer = await server.post(self.generate, _body(expected.prompt, sampling))

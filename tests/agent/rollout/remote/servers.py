@@ -24,7 +24,8 @@ class Server:
     """Counts and remembers what it is asked. Attributes may be changed while it runs.
 
     `failures`: statuses with which the next requests fail. `delay`: seconds before an answer. `raw`: it gives the
-    log-probabilities of the untempered, unbiased model. `length`: the longest context.
+    log-probabilities of the untempered, unbiased model. `length`: the longest context. `vocabulary`: how many
+    tokens there are.
     """
 
     def __init__(self) -> None:
@@ -34,6 +35,7 @@ class Server:
         self.delay = 0.0
         self.raw = False
         self.length = 512
+        self.vocabulary = VOCABULARY
         self.version = "initial"
         self.weights = ""
         self.url = ""
@@ -64,12 +66,12 @@ class Server:
         logprobs: list[float] = []
         while len(tokens) < limit and not (tokens and tokens[-1] in stop):
             key = hashlib.sha256(f"{self.weights} {prompt + tokens}".encode()).digest()
-            logits = 2.0 * np.random.default_rng(int.from_bytes(key[:8], "little")).standard_normal(VOCABULARY)
+            logits = 2.0 * np.random.default_rng(int.from_bytes(key[:8], "little")).standard_normal(self.vocabulary)
             biased = logits.copy()
             for token, added in bias.items():
                 biased[int(token)] += added
             tempered = _log_softmax(biased / (temperature or 1.0))
-            token = int(dice.choice(VOCABULARY, p=np.exp(tempered))) if temperature else int(tempered.argmax())
+            token = int(dice.choice(self.vocabulary, p=np.exp(tempered))) if temperature else int(tempered.argmax())
             tokens.append(token)
             logprobs.append(float((_log_softmax(logits) if self.raw else tempered)[token]))
         return tokens, logprobs
