@@ -5,6 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+FIXED = (
+    "engine.remote.weights: none: the generation servers keep the weights that they were started with, so that they "
+    "serve evaluation only. To train, give them a folder that they see under the same path as the trainer: "
+    "--engine.remote.weights folder --engine.remote.folder PATH"
+)
+
 
 @dataclass(frozen=True)
 class VllmConfig:
@@ -42,21 +48,52 @@ class ShardingConfig:
 
 
 @dataclass(frozen=True)
+class RemoteConfig:
+    """Generation servers on other devices or other hosts, which somebody has started.
+
+    Args:
+        kind: "vllm", with pictures, or "sglang", text only.
+        urls: Where they are, `http://host:port`. They all serve the recipe's model.
+        weights: How they follow the training: "none" (they keep their weights: evaluation only) or "folder".
+        folder: Through which they are given weights: one that they see under the same path as the trainer, and that no
+            other run uses.
+        timeout: Seconds for one answer, the slowest generation included.
+        retries: How often a request that failed is sent again before the run ends with a checkpoint.
+        concurrency: Requests in flight at one server.
+    """
+
+    kind: Literal["vllm", "sglang"] = "vllm"
+    urls: list[str] = field(default_factory=list)
+    weights: Literal["none", "folder"] = "none"
+    folder: str = ""
+    timeout: float = 600.0
+    retries: int = 6
+    concurrency: int = 256
+
+
+@dataclass(frozen=True)
 class EngineConfig:
     """Where a run happens. The same recipe runs on another machine by changing this alone.
 
     Args:
-        rollout: Who generates: "transformers", with the trainer's own weights where they are whole, or "vllm", which
-            needs `vllm`.
+        rollout: Who generates: "transformers", with the trainer's own weights where they are whole; "vllm", which
+            needs `vllm`; or "remote", servers elsewhere.
         train: Who trains: "local", one process, or "fsdp2", as many as torchrun starts, with everything in shards.
         offload: What waits in host memory while it is not needed: "none"; "optimizer", the optimizer's state; "all",
             also the weights of trainer, reference and critic. Weights that the sampler shares stay.
         vllm: Options of vLLM.
+        remote: Options of servers elsewhere.
         fsdp2: Options of training in shards.
     """
 
-    rollout: Literal["transformers", "vllm"] = "transformers"
+    rollout: Literal["transformers", "vllm", "remote"] = "transformers"
     train: Literal["local", "fsdp2"] = "local"
     offload: Literal["none", "optimizer", "all"] = "none"
     vllm: VllmConfig = field(default_factory=VllmConfig)
+    remote: RemoteConfig = field(default_factory=RemoteConfig)
     fsdp2: ShardingConfig = field(default_factory=ShardingConfig)
+
+    @property
+    def fixed(self) -> bool:
+        """Whether whoever generates keeps its weights, so that nothing can be trained."""
+        return self.rollout == "remote" and self.remote.weights == "none"

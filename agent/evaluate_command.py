@@ -28,7 +28,7 @@ class EvaluateConfig:
         seed: Root of every random draw.
         baselines: The environment's baselines to show beside the checkpoint.
         rollout: How episodes are played.
-        engine: Who generates: `engine.rollout` and its options.
+        engine: Who generates. Generation servers may keep their weights, which must then be those of `model`.
         device: "auto", "cpu", "cuda".
         dtype: Of the weights; "auto" is bfloat16 on a GPU that has it and float32 elsewhere.
         output: Folder for results.json and the transcripts; empty: only the table is shown.
@@ -79,7 +79,7 @@ def evaluate_command(arguments: Sequence[str]) -> int:
         rollout=options.rollout,
         engine=options.engine,
     )
-    parts = build(config, Path(), None)
+    parts = build(config, Path(), None, trains=False)
     progress = Progress(console)
     try:
         parts.memory.enter(Phase.ROLLOUT)

@@ -11,6 +11,7 @@ import torch
 
 from .algorithm import Algorithm, resolve
 from .config import Config
+from .config_engine import FIXED
 from .config_model import ModelConfig
 from .engine.checkpoint import load_state
 from .engine.engines import TrainEngines, check_sharded
@@ -166,7 +167,7 @@ def _accepts_split(spec: EnvironmentSpec) -> bool:
     return optional(env, "num_tasks") is not None or optional(env, "split") is not None
 
 
-def build(config: Config, folder: Path, checkpoint: Path | None, ranks: Ranks = ALONE) -> Parts:
+def build(config: Config, folder: Path, checkpoint: Path | None, ranks: Ranks = ALONE, trains: bool = True) -> Parts:
     """Build the parts of a run.
 
     Args:
@@ -174,10 +175,13 @@ def build(config: Config, folder: Path, checkpoint: Path | None, ranks: Ranks = 
         folder: Where a model that is made on the spot is put.
         checkpoint: Continue from here; None: from the recipe's model.
         ranks: The processes of the run.
+        trains: Weights will change. Otherwise generation servers may keep those that they were started with.
 
     Raises:
         AgentError: the recipe, the model or the environment is not acceptable.
     """
+    if trains and config.engine.fixed:
+        raise ConfigError(FIXED)
     import_modules(config.modules)
     _check(config)
     config = with_boxes(config)
@@ -190,7 +194,7 @@ def build(config: Config, folder: Path, checkpoint: Path | None, ranks: Ranks = 
     if config.model.torch_threads:
         torch.set_num_threads(config.model.torch_threads)
     algorithm, terms = resolve(config), make_terms(config.reward.terms)
-    check_sharded(config, algorithm.loss.select is not None)
+    check_sharded(config, ranks, algorithm.loss.select is not None)
     adapted, sharded = config.model.lora.rank > 0, config.engine.train == "fsdp2"
     origin = start if checkpoint is None or adapted else checkpoint
     # What is sharded begins in float32, which the optimizer moves, and in host memory: the device holds shards only.
@@ -217,10 +221,10 @@ def build(config: Config, folder: Path, checkpoint: Path | None, ranks: Ranks = 
         config.algorithm.divergence.coef,
         ranks,
     )
-    if checkpoint is None:
-        parts.sync(0)
-    else:
+    if checkpoint is not None:
         parts.load_state_dict(load_state(checkpoint, parts.sharded_engines))
+    elif not config.engine.fixed:
+        parts.sync(0)
     parts.memory.enter(Phase.ROLLOUT)
     return parts
 

@@ -94,7 +94,8 @@ def train(config: Config, parts: Parts, run: RunDirectory, first: int, progress:
             raise
         step += 1
         updated = time.perf_counter()
-        parts.sync(step)
+        with _kept(config, parts, run, step, saved, progress):
+            parts.sync(step)
         parts.memory.enter(Phase.ROLLOUT)
         learner = _moved_reference(config, parts, learner, step)
         metrics |= {
@@ -245,7 +246,8 @@ def _moved_reference(config: Config, parts: Parts, learner: Learner, step: int) 
 
 @contextmanager
 def _kept(config: Config, parts: Parts, run: RunDirectory, step: int, saved: int, progress: Progress) -> Iterator[None]:
-    """If an environment breaks meanwhile, what was learned until here is saved before the run ends."""
+    """If an environment or a generation server breaks meanwhile, what was learned until here is saved before the run
+    ends."""
     try:
         yield
     except AgentError as error:

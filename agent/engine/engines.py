@@ -70,7 +70,7 @@ class TrainEngines:
         )
 
 
-def check_sharded(config: Config, select: bool) -> None:
+def check_sharded(config: Config, ranks: Ranks, select: bool) -> None:
     """Refuse what cannot be trained in shards. `select`: the policy loss chooses tokens over a whole mini-batch.
 
     Raises:
@@ -87,5 +87,9 @@ def check_sharded(config: Config, select: bool) -> None:
         )
     if config.algorithm.divergence.refresh_every:
         raise ConfigError("algorithm.divergence.refresh_every is not for engine.train: fsdp2; use engine.train: local")
+    if config.engine.rollout == "remote" and not config.engine.fixed and ranks.size > 1:
+        raise ConfigError(
+            "engine.rollout: remote is given weights by one process, and there are several; use engine.rollout: vllm"
+        )
     if config.model.lora.rank:
         raise ConfigError("model.lora is not for engine.train: fsdp2 yet; use engine.train: local")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..config import Config
+from ..errors import ConfigError
 from ..model.load import VLM, load_vlm
 from .engine import RolloutEngine
 from .hf import TransformersEngine
@@ -24,12 +25,21 @@ def make_rollout_engine(config: Config, vlm: VLM, folder: Path, device: str, dty
 
     Raises:
         ConfigError: the engine is not installed, or cannot run this model.
+        OutageError: it is elsewhere and does not answer.
     """
     image_token_id, merge = vlm.processor.image_token_id, vlm.processor.merge
     if config.engine.rollout == "transformers":
         if config.engine.train == "local":
             return TransformersEngine(vlm.model, image_token_id, merge, shared=True)
         return TransformersEngine(load_vlm(folder, dtype, device).model, image_token_id, merge)
+    if config.engine.rollout == "remote":
+        try:  # its libraries belong to an extra
+            from .remote.start import start_remote
+        except ModuleNotFoundError as error:
+            raise ConfigError(
+                f"engine.rollout: remote needs {error.name}, which is not installed: pip install 'rllava-gym[remote]'"
+            ) from error
+        return start_remote(config.engine.remote, vlm, config.rollout.max_row_tokens)
     check_vllm(vlm.family, merge, config.rollout.temperature)
     llm = start_vllm(folder, dtype, device, config.rollout.max_row_tokens, config.engine.vllm)
     return VllmEngine(llm, image_token_id, patches=vlm.family != "llava")
