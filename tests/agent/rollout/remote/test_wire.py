@@ -46,15 +46,16 @@ def test_a_picture_is_encoded_once_and_the_least_recent_is_forgotten(monkeypatch
 
 @needs_vllm
 def test_vllm_decodes_what_it_would_have_made_itself(vlm: VLM, picture: Callable[..., Any]) -> None:
-    from vllm.entrypoints.scale_out.token_in_token_out.mm_serde import decode_mm_kwargs_item
+    from vllm.entrypoints.scale_out.token_in_token_out.mm_serde import decode_mm_kwargs_item, encode_mm_kwargs_item
 
     from agent.rollout.vllm_pictures import Pictures as InProcess
 
     image = vlm.processor.process(picture(40, 90))
-    ours, theirs = decode_mm_kwargs_item(encode(image, patches=True)), InProcess(patches=True)._item(image)
-    assert set(ours) == set(theirs)
-    for key in theirs:
-        assert torch.equal(ours[key].data, theirs[key].data), key
+    sent, item = encode(image, patches=True), InProcess(patches=True)._item(image)
+    ours, theirs = decode_mm_kwargs_item(sent), decode_mm_kwargs_item(encode_mm_kwargs_item(item))
+    assert set(ours) == set(item)
+    for key in item:
+        assert torch.equal(ours[key].data, item[key].data), key
         assert ours[key].field == theirs[key].field, key
 
 
