@@ -163,4 +163,4 @@ def test_without_its_libraries_the_message_says_how_to_get_them(
     monkeypatch.setitem(sys.modules, "msgpack", None)
     config = small_config(tmp_path, engine={"rollout": "remote", "remote": RemoteConfig(urls=["http://a:1"])})
     with pytest.raises(ConfigError, match=r"msgpack.*pip install 'rllava-gym\[remote\]'"):
-        make_rollout_engine(config, one_vlm, tmp_path)
+        make_rollout_engine(config, one_vlm, tmp_path, "cpu", "float32")
