@@ -37,7 +37,7 @@ class Lesson:
     """A step's trajectories with their rewards and credit.
 
     `experience` has the rows of all valid trajectories that have actions, of those of this process; None if nowhere is
-    any. `trained`: action tokens of each trajectory that carry the loss.
+    any. `trained`: action tokens of each trajectory that carry the loss. `values`: what the critic expected of the state before each token.
     """
 
     trajectories: Sequence[Trajectory]
@@ -46,6 +46,7 @@ class Lesson:
     credit: Credit
     experience: Experience | None
     trained: Int[Tensor, " trajectories"]
+    values: Float[Tensor, "trajectories actions"] | None = None
 
     @property
     def advantages(self) -> list[list[float]]:
@@ -124,7 +125,7 @@ def prepare(
         )
     if config.selection.turns == "last":
         experience = experience.trained_at(to_tokens(trained, episodes, batch))
-    return Lesson(trajectories, rewards, episodes, credit, experience, trained.sum(1))
+    return Lesson(trajectories, rewards, episodes, credit, experience, trained.sum(1), values)
 
 
 def taught(algorithm: Algorithm, lesson: Lesson) -> list[int]:

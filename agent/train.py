@@ -172,9 +172,9 @@ def learn(
             metrics |= _agree(config, parts, part, lesson, gradient.logprobs, progress)
         norms = parts.gradient_norms()
         pieces.append(gradient.metrics | norms | {"grad_norm": parts.train_engine.step()})
-    if experience is not None:
-        shares = parts.ranks.gathered(dict(told(experience)) if len(experience.batch) else {})
-        metrics |= mean_of([share for share in shares if share])
+    credit = lesson.credit
+    if lesson.values is not None and credit.returns is not None and credit.valued is not None:
+        metrics |= told(lesson.values, credit.returns, credit.valued & lesson.episodes.valid[:, None])
     metrics |= mean_of(pieces)
     if learner.reference is not None:
         metrics["kl_coef"] = parts.kl_coef

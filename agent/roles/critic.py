@@ -133,9 +133,7 @@ class Critic:
             self.engine.load_state_dict(state["engine"])
 
 
-def told(experience: Experience) -> Iterator[tuple[str, float]]:
-    """How well the critic foresaw what happened."""
-    if experience.values is not None and experience.returns is not None and experience.valued is not None:
-        valued = experience.valued
-        yield "explained_variance", float(explained_variance(experience.values, experience.returns, valued))
-        yield "value", float(experience.values[valued].mean()) if bool(valued.any()) else float("nan")
+def told(values: Tensor, returns: Tensor, valued: Tensor) -> dict[str, float]:
+    """How well the critic foresaw what happened; all three of one shape."""
+    mean = float(values[valued].mean()) if bool(valued.any()) else float("nan")
+    return {"explained_variance": float(explained_variance(values, returns, valued)), "value": mean}
