@@ -37,7 +37,7 @@ class Lesson:
     """A step's trajectories with their rewards and credit.
 
     `experience` has the rows of all valid trajectories that have actions, of those of this process; None if nowhere is
-    any. `trained`: action tokens of each trajectory that carry the loss. `values`: what the critic expected of the state before each token.
+    any. `trained`: action tokens of each trajectory that carry the loss. `values`: the critic's, before each.
     """
 
     trajectories: Sequence[Trajectory]

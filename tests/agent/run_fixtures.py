@@ -33,7 +33,9 @@ from agent.config import (
     RolloutConfig,
     RunConfig,
 )
+from agent.config_engine import EngineConfig
 from agent.config_model import ModelConfig, TinyShape
+from agent.engine.ranks import join
 from agent.model.load import VLM, load_vlm
 from agent.model.tiny import make_tiny_vlm
 from agent.rollout.render import Renderer
@@ -152,6 +154,12 @@ def disk_of_one_mib(folder: Path) -> Iterator[None]:
         subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
+# RLLAVA_ENGINE=fsdp2 runs every test of a small recipe on that train engine, in a group of one process.
+ENGINE = EngineConfig(train=os.environ.get("RLLAVA_ENGINE", "local"))  # type: ignore[arg-type]
+if ENGINE.train == "fsdp2":
+    join(ENGINE.train)
+
+
 def small_config(folder: Path, name: str = "run", /, **areas: dict[str, Any]) -> Config:
     """A run of seconds; `areas` change options, as in optimizer={"steps": 5}."""
     config = Config(
@@ -167,6 +175,7 @@ def small_config(folder: Path, name: str = "run", /, **areas: dict[str, Any]) ->
         evaluation=EvaluationConfig(validate_every=2, validation_episodes=2, test_episodes=4, sampled=False),
         check=CheckConfig(),
         failures=FailuresConfig(max_share=1.0, wait=0.0),  # a test that breaks all episodes is about something else
+        engine=ENGINE,
         run=RunConfig(name, str(folder), save_every=1, record_every=1),
     )
     return replace(config, **{area: replace(getattr(config, area), **options) for area, options in areas.items()})
