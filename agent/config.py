@@ -141,6 +141,8 @@ class OptimizerConfig:
         beta2: Of AdamW.
         max_grad_norm: Longer gradients are scaled down to this norm.
         micro_batch_tokens: Tokens, padding included, of one forward and backward pass.
+        logprob_chunk: Action tokens whose logits exist at once; with more of them in a micro-batch, logits are computed
+            a second time in the backward pass. 0: all at once.
         rates: Learning rates of the model's parts.
     """
 
@@ -153,6 +155,7 @@ class OptimizerConfig:
     beta2: float = 0.99
     max_grad_norm: float = 1.0
     micro_batch_tokens: int = 8192
+    logprob_chunk: int = 1024
     rates: RatesConfig = field(default_factory=RatesConfig)
 
 

@@ -172,7 +172,7 @@ def build(config: Config, folder: Path, checkpoint: Path | None) -> Parts:
         lora.load_adapter(vlm.model, checkpoint / lora.FOLDER)
     if config.model.gradient_checkpointing:
         vlm.model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
-    actor = Actor(vlm.model, config.rollout.temperature, vlm.processor.banned_ids)
+    actor = Actor(vlm.model, config.rollout.temperature, vlm.processor.banned_ids, config.optimizer.logprob_chunk)
     critic = make_critic(config, vlm, algorithm)
     parts = Parts(
         config,
@@ -316,6 +316,7 @@ def _check(config: Config) -> None:
         ("model.torch_threads", config.model.torch_threads, 0),
         ("optimizer.steps", config.optimizer.steps, 0),
         ("optimizer.micro_batch_tokens", config.optimizer.micro_batch_tokens, 1),
+        ("optimizer.logprob_chunk", config.optimizer.logprob_chunk, 0),
         ("evaluation.validation_episodes", config.evaluation.validation_episodes, 1),
         ("evaluation.test_episodes", config.evaluation.test_episodes, 0),
         ("run.save_every", config.run.save_every, 1),
