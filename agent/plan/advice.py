@@ -50,7 +50,7 @@ def advise(config: Config, plan: Plan, limit: int, predict: Callable[[Config], P
 def _tried(
     config: Config, owner: str, option: str, values: list[Any], limit: int, predict: Callable[[Config], Plan]
 ) -> Advice | None:
-    """The first of the values that fits, or the last."""
+    """The first of the values that fits; if none does, the first that needs no more than the last."""
 
     def look(value: Any) -> Advice | None:
         changed = changed_option(config, option, value)
@@ -62,9 +62,10 @@ def _tried(
             return None
 
     last = look(values[-1]) if values else None
-    if last is None or last.peak > limit:
-        return last
-    return next(found for value in values if (found := look(value)) is not None and found.peak <= limit)
+    if last is None:
+        return None
+    enough = max(limit, last.peak)
+    return next(found for value in values if (found := look(value)) is not None and found.peak <= enough)
 
 
 def changed_option(config: Any, option: str, value: Any) -> Any:
