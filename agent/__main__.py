@@ -1,4 +1,4 @@
-"""`python -m agent train | eval | algorithms | recipes`."""
+"""`python -m agent train | eval | plan | algorithms | recipes`."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ USAGE = """usage: python -m agent COMMAND ...
 
   train RECIPE [--option value ...]   train a policy; the same command continues a run that was cut off
   eval --model FOLDER --env.id ID     evaluate a checkpoint
+  plan RECIPE [--device-memory 24GiB] predict the memory that each phase of a run needs, and what to change first
   algorithms                          list families, advantage estimators and policy losses, with source and options
   recipes                             list the packaged recipes
 
@@ -19,11 +20,13 @@ Each command explains its options with --help.
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run a command; returns the exit status: 0 done, 1 an error that was explained, 2 wrong usage, 130 interrupted."""
+    """Run a command; returns the exit status: 0 done, 1 an error that was explained, 2 wrong usage, 3 a plan
+    that does not fit, 130 interrupted."""
     _refuse_shadowed_packages()
     commands: dict[str, Callable[[Sequence[str]], int]] = {
         "train": _train,
         "eval": _eval,
+        "plan": _plan,
         "algorithms": _algorithms,
         "recipes": _recipes,
     }
@@ -81,6 +84,12 @@ def _eval(arguments: Sequence[str]) -> int:
     from .evaluate_command import evaluate_command
 
     return evaluate_command(arguments)
+
+
+def _plan(arguments: Sequence[str]) -> int:
+    from .plan.command import plan_command
+
+    return plan_command(arguments)
 
 
 def _algorithms(arguments: Sequence[str]) -> int:

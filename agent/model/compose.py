@@ -68,7 +68,7 @@ def compose(config: ComposeConfig, folder: Path, seed: int = 0) -> Path:
         tower = _vision(config.vision).eval()
         language = _language(config.language).eval()
         expected = _text_logits(language)
-        side, patch, features = _measured(tower, config.vision_feature_layer)
+        side, patch, features = measured(tower, config.vision_feature_layer)
         extra = features - (side // patch) ** 2
         strategy = _strategy(config, extra)
         if len(tokenizer) > language.get_input_embeddings().num_embeddings:
@@ -127,11 +127,23 @@ def _assembled(
     return model.eval()
 
 
+def vision_config(spec: str | dict[str, Any]) -> PreTrainedConfig:
+    """Of the vision encoder that `ComposeConfig.vision` names."""
+    if isinstance(spec, dict):
+        return _config(spec, "vision")
+    whole = _read_config(spec)
+    return getattr(whole, "vision_config", whole)
+
+
+def language_config(spec: str | dict[str, Any]) -> PreTrainedConfig:
+    """Of the language model that `ComposeConfig.language` names."""
+    return _config(spec, "language") if isinstance(spec, dict) else _read_config(spec)
+
+
 def _vision(spec: str | dict[str, Any]) -> PreTrainedModel:
     if isinstance(spec, dict):
         return AutoModel.from_config(_config(spec, "vision"))
-    whole = _read_config(spec)
-    part = getattr(whole, "vision_config", whole)
+    part = vision_config(spec)
     loudness = transformers_logging.get_verbosity()
     transformers_logging.set_verbosity_error()  # that a whole CLIP model has more than its tower is no news
     try:
@@ -195,7 +207,7 @@ def _tokenizer(config: ComposeConfig) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
-def _measured(tower: PreTrainedModel, layer: int) -> tuple[int, int, int]:
+def measured(tower: PreTrainedModel, layer: int) -> tuple[int, int, int]:
     """Side of the encoder's pictures and of a patch, and the features that it makes of a picture."""
     side, patch = getattr(tower.config, "image_size", None), getattr(tower.config, "patch_size", None)
     if not isinstance(side, int) or not isinstance(patch, int) or side % patch:
@@ -203,7 +215,7 @@ def _measured(tower: PreTrainedModel, layer: int) -> tuple[int, int, int]:
             "the vision encoder must take square pictures cut into whole patches; its config has "
             f"image_size={side} and patch_size={patch}"
         )
-    pixels = torch.zeros(1, 3, side, side, dtype=tower.dtype)
+    pixels = torch.zeros(1, 3, side, side, dtype=tower.dtype, device=tower.device)
     states = tower(pixels, output_hidden_states=True).hidden_states
     if not -len(states) <= layer < len(states):
         raise ConfigError(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +88,8 @@ def make_tiny_vlm(folder: Path, texts: Iterable[str], seed: int, shape: TinyShap
     tokenizer = make_tokenizer(texts, shape.vocabulary)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = Qwen2_5_VLForConditionalGeneration(_config(shape, tokenizer))
+        ids = {token: tokenizer.convert_tokens_to_ids(token) for token in SPECIAL_TOKENS}
+        model = Qwen2_5_VLForConditionalGeneration(tiny_config(shape, len(tokenizer), ids))
     folder.mkdir(parents=True, exist_ok=True)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
@@ -97,13 +98,14 @@ def make_tiny_vlm(folder: Path, texts: Iterable[str], seed: int, shape: TinyShap
     return folder
 
 
-def _config(shape: TinyShape, tokenizer: PreTrainedTokenizerFast) -> Qwen2_5_VLConfig:
-    ids = {token: tokenizer.convert_tokens_to_ids(token) for token in SPECIAL_TOKENS}
+def tiny_config(shape: TinyShape, vocabulary: int, ids: Mapping[str, int] | None = None) -> Qwen2_5_VLConfig:
+    """The model's config. ids: of the special tokens; without them, whatever comes first."""
+    ids = ids or {token: index for index, token in enumerate(SPECIAL_TOKENS)}
     scale = shape.hidden**-0.5  # transformers' 0.02 suits wide models; at width 64 it learns many times more slowly
     return Qwen2_5_VLConfig(
         text_config={
             # A multiple of 64 is what inference kernels pad to anyway.
-            "vocab_size": -(-len(tokenizer) // 64) * 64,
+            "vocab_size": -(-vocabulary // 64) * 64,
             "hidden_size": shape.hidden,
             "intermediate_size": shape.feed_forward,
             "num_hidden_layers": shape.layers,

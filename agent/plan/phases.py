@@ -1,0 +1,225 @@
+"""Bytes on the device by phase and owner, predicted from a recipe and its model's config.
+
+The architecture is run on tensors without numbers, at the largest shapes that the recipe allows: rows of
+`rollout.max_row_tokens`, micro-batches as full as they may be. Weights, gradients and optimizer state are exact.
+Activations are those of the model's own code with a fused attention kernel. Compared with torch's allocator they are
+right within 10% (`tests/agent/plan`).
+
+Left out: what the allocator loses to fragments, workspaces of libraries, a CUDA context (0.5 to 1 GiB); that siblings
+share their prompt's activations where gradients are not checkpointed, so that real updates often need less;
+trajectories that an algorithm keeps whole although they are longer than a micro-batch; the cold start; checkpoints
+while they are written; pictures beyond those of the first observation, unless told; what vLLM takes beyond
+`engine.vllm.memory`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from math import ceil
+from typing import Literal
+
+from ..algorithm import resolve
+from ..config import Config
+from .blocks import Block, Head, Shape, chain
+from .rollout import rollout_bytes
+from .skeleton import Skeleton, make_skeleton
+from .timeline import most
+
+Phase = Literal["rollout", "sync", "update"]
+PHASES: tuple[Phase, ...] = ("rollout", "sync", "update")
+BANNED = 32  # control tokens, about; what they need does not depend on how many they are
+
+
+@dataclass(frozen=True)
+class Placement:
+    """How the train engine lays its state out.
+
+    Attributes:
+        shards: Processes that weights, gradients and optimizer state are divided among.
+        offload: The shards wait in host memory; only what is being computed is on the device.
+        accelerator: The device is a GPU: AdamW moves all weights at once, and phases can send state to the host.
+        waits: What leaves the device in phases that do not need it: `engine.offload`.
+    """
+
+    shards: int = 1
+    offload: bool = False
+    accelerator: bool = False
+    waits: Literal["none", "optimizer", "all"] = "none"
+
+    def held(self, size: int) -> int:
+        """Bytes of sharded state that one device holds."""
+        return 0 if self.offload else -(-size // self.shards)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Predicted bytes on one device. `phases`: by phase and owner, at the phase's peak."""
+
+    phases: Mapping[Phase, Mapping[str, int]]
+
+    def total(self, phase: Phase) -> int:
+        return sum(self.phases[phase].values())
+
+    @property
+    def highest(self) -> Phase:
+        return max(PHASES, key=self.total)
+
+    @property
+    def peak(self) -> int:
+        return self.total(self.highest)
+
+
+def make_plan(
+    config: Config,
+    dtype: str,
+    pictures: Sequence[tuple[int, int]] = (),
+    placement: Placement | None = None,
+    device_memory: int | None = None,
+) -> Plan:
+    """Predict a run's memory.
+
+    Args:
+        config: The recipe.
+        dtype: Of the weights, "float32" or "bfloat16".
+        pictures: (height, width) of each picture of a row.
+        placement: Of the train engine.
+        device_memory: What the device has; needed where vLLM takes a share of it.
+
+    Raises:
+        AgentError: the recipe's model or algorithm is not acceptable.
+    """
+    placement = placement or Placement()
+    skeleton = make_skeleton(config, dtype)
+    patches = tuple(skeleton.patches(*size) for size in pictures)
+    state = _state(config, skeleton, dtype, placement)
+    update = _update(config, skeleton, dtype, patches, state, placement)
+    staying = _staying(config, state, placement)
+    shared = config.engine.rollout == "transformers"
+    rolling = rollout_bytes(config, skeleton, patches, placement.accelerator, device_memory)
+    rollout = most_of(staying, rolling)
+    sync = dict(staying) | {"trainer weights": state["trainer weights"]}
+    if not shared:
+        sync["sampler weights"] = skeleton.weight_bytes
+    if placement.shards > 1 or placement.offload:
+        sync["gathered weights"] = max(weight.nbytes for weight in skeleton.model.parameters())
+    return Plan({"rollout": rollout, "sync": sync, "update": update})
+
+
+def most_of(before: Mapping[str, int], moments: Sequence[Mapping[str, int]]) -> dict[str, int]:
+    """Of several moments the one that needs most, with what is there all the time."""
+    highest = max(moments, key=lambda moment: sum(moment.values()))
+    return {
+        owner: before.get(owner, 0) + highest.get(owner, 0)
+        for owner in (*before, *(name for name in highest if name not in before))
+        if before.get(owner, 0) + highest.get(owner, 0)
+    }
+
+
+def _state(config: Config, skeleton: Skeleton, dtype: str, placement: Placement) -> dict[str, int]:
+    """What lives from step to step."""
+    algorithm, weights = resolve(config), skeleton.weight_bytes
+    state = {
+        "trainer weights": placement.held(weights),
+        "optimizer state": placement.held(optimizer_bytes(skeleton)),
+    }
+    if algorithm.needs_reference:
+        base = config.model.lora.rank and not config.cold_start.sources  # the model with its adapter switched off
+        state["reference"] = 0 if base else placement.held(make_skeleton(config, dtype, whole=True).weight_bytes)
+    if algorithm.needs_values and config.critic.trunk == "own":
+        trunk = make_skeleton(config, dtype, whole=True)
+        head = 0 if _tied(trunk) else trunk.model.lm_head.weight.nbytes
+        copies = optimizer_bytes(trunk) * (trunk.weight_bytes - head) // trunk.weight_bytes
+        state["critic"] = placement.held(trunk.weight_bytes - head + copies)
+    return state
+
+
+def optimizer_bytes(skeleton: Skeleton) -> int:
+    """AdamW's two moments in float32 and, where weights are not float32, copies that are."""
+    return sum(weight.numel() * (8 if weight.itemsize == 4 else 12) for weight in skeleton.trained)
+
+
+def _staying(config: Config, state: Mapping[str, int], placement: Placement) -> dict[str, int]:
+    """What of it stays on the device while episodes are generated."""
+    leaving: set[str] = set()
+    if placement.accelerator and placement.waits != "none":
+        leaving = {"optimizer state"}
+        if placement.waits == "all":
+            leaving |= {"reference", "critic"}
+            if config.engine.rollout != "transformers":  # otherwise the sampler generates with them
+                leaving |= {"trainer weights"}
+    return {owner: held for owner, held in state.items() if owner not in leaving}
+
+
+def _update(
+    config: Config,
+    skeleton: Skeleton,
+    dtype: str,
+    patches: tuple[int, ...],
+    state: Mapping[str, int],
+    placement: Placement,
+) -> dict[str, int]:
+    shape = micro_batch(config, patches)
+    head = Head(config.rollout.temperature, BANNED, config.optimizer.logprob_chunk, config.algorithm.entropy_coef != 0)
+    blocks = chain(skeleton, shape, head)
+    before = dict(state) | _gathered(skeleton, placement)
+    gradients = placement.held(skeleton.gradient_bytes(bool(patches)))
+    moments = [
+        _pass(blocks, before, gradients, shape),
+        before | {"gradients": gradients} | step_bytes(skeleton, placement),
+    ]
+    if resolve(config).needs_values and config.critic.trunk == "own":
+        trunk = make_skeleton(config, dtype, whole=True)
+        of_trunk = placement.held(trunk.gradient_bytes(bool(patches)))
+        moments += [
+            _pass(chain(trunk, shape, None), before, of_trunk, shape),
+            before | {"gradients": of_trunk} | step_bytes(trunk, placement),
+        ]
+    return max(moments, key=lambda moment: sum(moment.values()))
+
+
+def _pass(blocks: Sequence[Block], before: Mapping[str, int], gradients: int, shape: Shape) -> dict[str, int]:
+    return most(blocks, {**before, "gradients": gradients} if shape.accumulated else before)
+
+
+def step_bytes(skeleton: Skeleton, placement: Placement) -> dict[str, int]:
+    """What the optimizer's step needs beside weights, gradients and its state: gradients in float32 for its copies of
+    other weights, and the denominator of AdamW: of all weights at once on a GPU; on a CPU of one at a time, made in two
+    steps, while that of the one before is still there."""
+    sizes = [4 * weight.numel() for weight in skeleton.trained]
+    copied = sum(4 * weight.numel() for weight in skeleton.trained if weight.itemsize != 4)
+    one_by_one = max(before + 2 * size for before, size in pairwise([0, *sizes]))
+    working = sum(sizes) if placement.accelerator else one_by_one
+    return {"optimizer step": placement.held(copied + working)}
+
+
+def _gathered(skeleton: Skeleton, placement: Placement) -> dict[str, int]:
+    """Whole weights of the layer that is computed and of the next one, and the gradient of one, if state is sharded."""
+    if placement.shards == 1 and not placement.offload:
+        return {}
+    root = sum(
+        w.nbytes for name, w in skeleton.model.named_parameters() if ".layers." not in name and ".blocks." not in name
+    )
+    layer = sum(weight.nbytes for weight in skeleton.model.model.language_model.layers[0].parameters())
+    return {"gathered weights": root + 3 * layer}
+
+
+def micro_batch(config: Config, patches: tuple[int, ...]) -> Shape:
+    """The largest micro-batch that the recipe allows. Siblings, which are neighbours, share their pictures."""
+    sizes, algorithm = config.rollout, resolve(config)
+    total = ceil(sizes.prompts_per_step * sizes.group_size / algorithm.config.mini_batches)
+    rows = min(total, max(1, config.optimizer.micro_batch_tokens // sizes.max_row_tokens))
+    return Shape(
+        rows,
+        sizes.max_row_tokens,
+        rows * min(sizes.episode_tokens, sizes.max_row_tokens - 1),
+        patches * ceil(rows / sizes.group_size),
+        padded=rows > 1,
+        accumulated=total > rows,
+    )
+
+
+def _tied(skeleton: Skeleton) -> bool:
+    model = skeleton.model
+    return model.get_output_embeddings().weight is model.get_input_embeddings().weight

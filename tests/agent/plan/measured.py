@@ -1,0 +1,104 @@
+"""A real update on the CPU, and the most that torch's allocator gave out while it ran."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import torch
+from torch.profiler import ProfilerActivity, profile
+
+from agent.algorithm import resolve
+from agent.config import Config
+from agent.engine.batching import Batch, make_batch
+from agent.engine.experience import Experience
+from agent.engine.local import LocalEngine
+from agent.model.load import VLM
+from agent.model.trainable import parameter_groups
+from agent.objective.aggregation import trajectory_weights
+from agent.plan.blocks import Head, Shape
+from agent.roles.actor import Actor
+from agent.rollout.render import Renderer
+from agent.types import Row, SampledWith, Segment
+from agent.update import Learner, accumulate_gradient
+
+
+def peak_of(action: Callable[[], object]) -> int:
+    """The most bytes at once that the CPU's allocator gave out during `action`, beyond what was there before."""
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
+        action()
+    changes = [event for event in profiler.profiler.kineto_results.events() if event.name() == "[memory]"]
+    now = most = 0
+    for event in sorted(changes, key=lambda event: event.start_ns()):
+        now += event.nbytes()
+        most = max(most, now)
+    return most
+
+
+def rows_of(renderer: Renderer, lengths: Sequence[tuple[int, int]], pictures: Sequence[tuple[int, int]]) -> list[Row]:
+    """One row a length (prompt tokens of text, action tokens), each with a picture of its own; none for (0, 0)."""
+    rng = np.random.default_rng(0)
+    rows = []
+    for (text, actions), (height, width) in zip(lengths, pictures, strict=True):
+        shown = [rng.integers(0, 256, (height, width, 3), np.uint8)] if height else []
+        row = Row((renderer.prompt("".join(map(chr, rng.integers(97, 123, text))), shown),))
+        tokens = tuple(int(token) for token in rng.integers(0, 200, actions))
+        drawn = SampledWith(1.0, renderer.processor.banned_ids, actions, 0, 0, "length")
+        rows.append(row.append(Segment("action", tokens, 0, (), (-1.0,) * actions, drawn, 0.0)))
+    return rows
+
+
+@dataclass(frozen=True, eq=False)
+class Update:
+    """A learner with what it learns from."""
+
+    config: Config
+    vlm: VLM
+    batch: Batch
+    learner: Learner
+
+    def gradient(self) -> None:
+        experience = Experience(self.batch)
+        count = len(self.batch)
+        lengths = torch.zeros(count, dtype=torch.long).index_add_(
+            0, self.batch.trajectory, self.batch.action_mask.sum(1)
+        )
+        weights = trajectory_weights(lengths, lengths > 0, "token_mean")
+        accumulate_gradient(self.learner, experience, weights)
+
+    def step(self) -> None:
+        self.gradient()
+        self.learner.engine.step()
+
+    @property
+    def shape(self) -> Shape:
+        """Of the largest micro-batch."""
+        micros = list(self.batch.split(self.learner.micro_batch_tokens))
+        micro = max(micros, key=lambda one: one.input_ids.numel())
+        return Shape(
+            rows=len(micro),
+            tokens=micro.input_ids.shape[1],
+            actions=int(micro.action_mask.sum()),
+            pictures=tuple(len(image.pixels) for image in micro.images),
+            padded=not bool(micro.attention_mask.all()),
+            accumulated=len(micros) > 1,
+        )
+
+    @property
+    def head(self) -> Head:
+        actor = self.learner.actor
+        return Head(actor.temperature, len(actor.banned_ids), actor.logprob_chunk, False)
+
+
+def update_of(
+    config: Config, vlm: VLM, lengths: Sequence[tuple[int, int]], pictures: Sequence[tuple[int, int]]
+) -> Update:
+    renderer = Renderer(vlm.processor)
+    rows = rows_of(renderer, lengths, pictures)
+    batch = make_batch(rows, list(range(len(rows))), [1.0] * len(rows), renderer.pixels, vlm.processor.merge)
+    if config.model.gradient_checkpointing:
+        vlm.model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    actor = Actor(vlm.model, 1.0, vlm.processor.banned_ids, config.optimizer.logprob_chunk)
+    groups = parameter_groups(vlm.model, asdict(config.optimizer.rates))
+    engine = LocalEngine(vlm.model, config.optimizer, groups)
+    learner = Learner(actor, None, None, engine, resolve(config), config.optimizer.micro_batch_tokens)
+    return Update(config, vlm, batch, learner)
