@@ -94,6 +94,11 @@ class EngineConfig:
     fsdp2: ShardingConfig = field(default_factory=ShardingConfig)
 
     @property
+    def shared(self) -> bool:
+        """Whether whoever generates does so with the trainer's own weights."""
+        return self.rollout == "transformers" and self.train == "local"
+
+    @property
     def fixed(self) -> bool:
         """Whether whoever generates keeps its weights, so that nothing can be trained."""
         return self.rollout == "remote" and self.remote.weights == "none"

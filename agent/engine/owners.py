@@ -19,7 +19,7 @@ def owners_of(parts: Parts) -> list[Owner]:
     the weights of trainer, reference and critic. The trainer's weights stay where the sampler shares them.
     """
     chosen = parts.config.engine.offload
-    shared = parts.config.engine.rollout == "transformers" and parts.config.engine.train == "local"
+    shared = parts.config.engine.shared
     weights = EVERY if shared or chosen != "all" else frozenset({Phase.SYNC, Phase.UPDATE})
     beside = UPDATES if chosen == "all" else EVERY
     optimizer = EVERY if chosen == "none" else UPDATES

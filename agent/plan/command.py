@@ -18,13 +18,15 @@ from .advice import Advice, advise
 from .phases import PHASES, Placement, Plan, make_plan
 from .pictures import pictures_of, read_pictures
 
-USAGE = """usage: python -m agent plan RECIPE [--device-memory SIZE] [--pictures HxW,HxW] [--json] [--option value ...]
+USAGE = """usage: python -m agent plan RECIPE [--device-memory SIZE] [--pictures HxW,HxW] [--processes N] [--json]
+                            [--option value ...]
 
 Predicts the peak of each phase of a run from the recipe and the model's config.json; no weights are loaded.
 
   --device-memory SIZE  what the device has: 24GiB, 80GB or plain bytes. Default: that of this machine's GPU, if any
   --pictures SIZES      pictures of a row, as height x width in pixels: 448x448 or 448x448,224x224; none: text alone.
                         Default: those that the environment shows first
+  --processes N         devices among which engine.train: fsdp2 divides what it trains; default 1
   --json                bytes, for programs
 
 Every other option is the recipe's, as in `python -m agent train --help`.
@@ -35,7 +37,7 @@ UNITS = {"": 1, "B": 1} | {
     for power, prefix in enumerate("KMGT", start=1)
     for end, base in (("B", 1000), ("iB", 1024))
 }
-EXAMPLES = {"--device-memory": "24GiB", "--pictures": "448x448"}
+EXAMPLES = {"--device-memory": "24GiB", "--pictures": "448x448", "--processes": "8"}
 MIB = 2**20
 TOO_LARGE = 3
 
@@ -47,6 +49,7 @@ class PlanOptions:
     device_memory: int | None = None
     pictures: tuple[tuple[int, int], ...] | None = None
     json: bool = False
+    processes: int = 1
 
 
 def plan_command(arguments: Sequence[str]) -> int:
@@ -69,7 +72,7 @@ def plan_command(arguments: Sequence[str]) -> int:
 
     def predict(changed: Config) -> Plan:
         dtype = dtypes.get(changed.model.dtype, changed.model.dtype)
-        return make_plan(changed, dtype, pictures, placement_of(changed, accelerator), memory)
+        return make_plan(changed, dtype, pictures, placement_of(changed, accelerator, options.processes), memory)
 
     plan = predict(config)
     fits = memory is None or plan.peak <= memory
@@ -98,15 +101,18 @@ def read_plan_options(arguments: Sequence[str]) -> tuple[PlanOptions, list[str]]
         elif name in EXAMPLES:
             value = value if given else next(waiting, "")
             if not value or value.startswith("--"):
-                raise ConfigError(
-                    f"{name} needs a value, such as {'24GiB' if name == '--device-memory' else '448x448'}"
-                )
+                raise ConfigError(f"{name} needs a value, such as {EXAMPLES[name]}")
             values[name] = value
         else:
             rest.append(argument)
-    memory, pictures = values.get("--device-memory"), values.get("--pictures")
+    memory, pictures, processes = (values.get(name) for name in EXAMPLES)
+    if processes is not None and (not processes.isdecimal() or int(processes) < 1):
+        raise ConfigError(f"--processes: expected a number of devices, at least 1, got {processes!r}")
     return PlanOptions(
-        None if memory is None else read_bytes(memory), None if pictures is None else read_pictures(pictures), as_json
+        None if memory is None else read_bytes(memory),
+        None if pictures is None else read_pictures(pictures),
+        as_json,
+        int(processes or 1),
     ), rest
 
 
@@ -127,9 +133,18 @@ def read_bytes(text: str) -> int:
     return size
 
 
-def placement_of(config: Config, accelerator: bool) -> Placement:
-    """How the recipe's train engine lays its state out."""
-    return Placement(accelerator=accelerator, waits=getattr(config.engine, "offload", "none"))
+def placement_of(config: Config, accelerator: bool, processes: int) -> Placement:
+    """How the recipe's train engine lays its state out.
+
+    Raises:
+        ConfigError: several processes, and an engine for one.
+    """
+    engine = config.engine
+    if engine.train == "fsdp2":
+        return Placement(processes, engine.fsdp2.offload, accelerator, engine.offload)
+    if processes > 1:
+        raise ConfigError(f"--processes {processes}: engine.train: {engine.train} is for one; use --engine.train fsdp2")
+    return Placement(accelerator=accelerator, waits=engine.offload)
 
 
 def _device(config: Config, options: PlanOptions) -> tuple[int | None, bool]:

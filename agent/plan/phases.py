@@ -96,11 +96,10 @@ def make_plan(
     state = _state(config, skeleton, dtype, placement)
     update = _update(config, skeleton, dtype, patches, state, placement)
     staying = _staying(config, state, placement)
-    shared = config.engine.rollout == "transformers"
     rolling = rollout_bytes(config, skeleton, patches, placement.accelerator, device_memory)
     rollout = most_of(staying, rolling)
     sync = dict(staying) | {"trainer weights": state["trainer weights"]}
-    if not shared:
+    if not config.engine.shared and config.engine.rollout != "remote":
         sync["sampler weights"] = skeleton.weight_bytes
     if placement.shards > 1 or placement.offload:
         sync["gathered weights"] = max(weight.nbytes for weight in skeleton.model.parameters())
@@ -126,7 +125,7 @@ def _state(config: Config, skeleton: Skeleton, dtype: str, placement: Placement)
     }
     if algorithm.needs_reference:
         base = config.model.lora.rank and not config.cold_start.sources  # the model with its adapter switched off
-        state["reference"] = 0 if base else placement.held(make_skeleton(config, dtype, whole=True).weight_bytes)
+        state["reference"] = 0 if base else make_skeleton(config, dtype, whole=True).weight_bytes  # never in shards
     if algorithm.needs_values and config.critic.trunk == "own":
         trunk = make_skeleton(config, dtype, whole=True)
         head = 0 if _tied(trunk) else trunk.model.lm_head.weight.nbytes
@@ -147,7 +146,7 @@ def _staying(config: Config, state: Mapping[str, int], placement: Placement) -> 
         leaving = {"optimizer state"}
         if placement.waits == "all":
             leaving |= {"reference", "critic"}
-            if config.engine.rollout != "transformers":  # otherwise the sampler generates with them
+            if not config.engine.shared:  # otherwise the sampler generates with them
                 leaving |= {"trainer weights"}
     return {owner: held for owner, held in state.items() if owner not in leaving}
 

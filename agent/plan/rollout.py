@@ -28,7 +28,10 @@ def rollout_bytes(
     """Bytes by owner of each moment of a rollout that may be its peak, beside what the trainer keeps on the device."""
     if config.engine.rollout == "vllm":
         return [_vllm(config, skeleton, accelerator, device_memory)]
-    return [_prefill(config, skeleton, patches), *_decode(config, skeleton)]
+    if config.engine.rollout == "remote":
+        return [{}]
+    own = {} if config.engine.shared else {"sampler weights": skeleton.weight_bytes}
+    return [own | moment for moment in (_prefill(config, skeleton, patches), *_decode(config, skeleton))]
 
 
 def cache_bytes(skeleton: Skeleton, rows: int, tokens: int) -> int:

@@ -29,7 +29,7 @@ def make_rollout_engine(config: Config, vlm: VLM, folder: Path, device: str, dty
     """
     image_token_id, merge = vlm.processor.image_token_id, vlm.processor.merge
     if config.engine.rollout == "transformers":
-        if config.engine.train == "local":
+        if config.engine.shared:
             return TransformersEngine(vlm.model, image_token_id, merge, shared=True)
         return TransformersEngine(load_vlm(folder, dtype, device).model, image_token_id, merge)
     if config.engine.rollout == "remote":

@@ -197,6 +197,20 @@ def test_sharded_state_is_divided_and_offloaded_state_is_gone() -> None:
     assert halved["gathered weights"] == away["gathered weights"] > 0
 
 
+def test_a_sampler_whose_weights_are_whole_beside_shards_has_its_own() -> None:
+    plan = make_plan(replace(PLAIN, engine=EngineConfig(train="fsdp2")), "bfloat16", placement=Placement(shards=2))
+    whole = make_plan(PLAIN, "bfloat16").phases["update"]["trainer weights"]
+    assert plan.phases["rollout"]["sampler weights"] == plan.phases["sync"]["sampler weights"] == whole
+    assert plan.phases["rollout"]["key-value cache"] > 0
+
+
+def test_servers_elsewhere_take_nothing_here() -> None:
+    plan = make_plan(replace(PLAIN, engine=EngineConfig(rollout="remote")), "bfloat16", placement=Placement())
+    assert not {"sampler weights", "key-value cache", "prompts"} & (
+        set(plan.phases["rollout"]) | set(plan.phases["sync"])
+    )
+
+
 def test_vllm_has_weights_and_a_cache_of_its_own_and_sleeps_during_updates() -> None:
     chosen = EngineConfig(rollout="vllm", vllm=VllmConfig(cache_gib=2.0))
     plan = make_plan(replace(PLAIN, engine=chosen), "bfloat16", placement=Placement(accelerator=True))
