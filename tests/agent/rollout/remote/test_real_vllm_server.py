@@ -31,6 +31,7 @@ from agent.types import Row
 from tests.agent.checkpoints import write_checkpoint
 
 pytestmark = [
+    pytest.mark.vllm,
     pytest.mark.slow,
     pytest.mark.skipif(
         find_spec("vllm") is None and "RLLAVA_REQUIRE_VLLM" not in os.environ, reason="vLLM is not installed"

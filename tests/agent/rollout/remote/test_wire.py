@@ -15,9 +15,10 @@ from agent.model.load import VLM
 from agent.model.processor import ProcessedImage
 from agent.rollout.remote.wire import KEPT, Pictures, encode
 
-needs_vllm = pytest.mark.skipif(
-    find_spec("vllm") is None and "RLLAVA_REQUIRE_VLLM" not in os.environ, reason="vLLM is not installed"
-)
+
+def needs_vllm(test: Callable[..., None]) -> Callable[..., None]:
+    missing = find_spec("vllm") is None and "RLLAVA_REQUIRE_VLLM" not in os.environ
+    return pytest.mark.vllm(pytest.mark.skipif(missing, reason="vLLM is not installed")(test))
 
 
 def test_the_bytes_are_those_of_the_trainers_pixels(one_vlm: VLM, picture: Callable[..., Any]) -> None:
