@@ -190,7 +190,7 @@ def test_a_restored_bfloat16_engine_remembers_what_its_weights_cannot_show() -> 
     for _ in range(6):
         pull(engine, (1.0, 1.0))
         pull(again, (1.0, 1.0))
-    assert all(torch.equal(a, b) for a, b in zip(engine._masters, again._masters, strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(engine.masters, again.masters, strict=True))
 
 
 def test_an_engine_takes_over_weights_that_somebody_else_has_moved() -> None:

@@ -87,7 +87,8 @@ def test_an_own_trunk_learns_what_happened_and_leaves_the_policy_alone(vlm: VLM,
     assert losses[-1] < 0.05 * losses[0]
     assert all(torch.equal(tensor, before[name]) for name, tensor in vlm.model.state_dict().items())
     learned = lesson(batch, critic, vlm)
-    assert dict(told(learned))["explained_variance"] > 0.8
+    assert learned.values is not None and learned.returns is not None and learned.valued is not None
+    assert told(learned.values, learned.returns, learned.valued)["explained_variance"] > 0.8
 
 
 def test_its_gradient_does_not_depend_on_micro_batches(vlm: VLM, batch: Batch) -> None:
