@@ -71,6 +71,7 @@ demo: $(STAMP)
 
 test: lint
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 $(PYTEST_ARGS)
+	RLLAVA_ENGINE=fsdp2 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 $(PYTEST_ARGS) tests/agent/test_train_algorithms.py
 
 verify-learning: $(STAMP)
 	$(BIN)/python bench/learning.py --task $(TASK) $(ARGS)

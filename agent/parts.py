@@ -194,7 +194,7 @@ def build(config: Config, folder: Path, checkpoint: Path | None, ranks: Ranks = 
     if config.model.torch_threads:
         torch.set_num_threads(config.model.torch_threads)
     algorithm, terms = resolve(config), make_terms(config.reward.terms)
-    check_sharded(config, ranks, algorithm.loss.select is not None)
+    check_sharded(config, ranks)
     adapted, sharded = config.model.lora.rank > 0, config.engine.train == "fsdp2"
     origin = start if checkpoint is None or adapted else checkpoint
     # What is sharded begins in float32, which the optimizer moves, and in host memory: the device holds shards only.
@@ -260,15 +260,19 @@ def _train_engine(
             found.append({"params": list(critic.model.parameters()), "rate": config.critic.lr / config.optimizer.lr})
         return found
 
-    return engines.make(vlm.model, config.optimizer, algorithm.updates, groups)
+    beside = critic.model if critic is not None and critic.shared else None
+    return engines.make(vlm.model, config.optimizer, algorithm.updates, groups, beside)
 
 
 def _reference(config: Config, actor: Actor, start: Path, checkpoint: Path | None) -> Reference:
     """The policy that reinforcement learning began with: the checkpoint step_0, or the recipe's model."""
+    sharded = config.engine.train == "fsdp2"  # processes look at the reference as often as they like: it is whole
     if config.model.lora.rank and not config.cold_start.sources:
-        return Reference(actor, adapter_off=True)
+        if not sharded:
+            return Reference(actor, adapter_off=True)
+        checkpoint = None
     origin = start if checkpoint is None else checkpoint.parent / "step_0"
-    if config.model.lora.rank and checkpoint is None:
+    if config.model.lora.rank and checkpoint is None and not sharded:
         return Reference(actor)
     device, dtype = placement(config.model)
     return Reference(replace(actor, model=load_vlm(origin, dtype, device).model), copied=False)

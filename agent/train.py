@@ -240,6 +240,9 @@ def _moved_reference(config: Config, parts: Parts, learner: Learner, step: int) 
     every = config.algorithm.divergence.refresh_every
     if parts.reference is None or not every or step % every:
         return learner
+    if parts.sharded_engines:
+        parts.reference.follow(parts.train_engine.named_tensors())
+        return learner
     parts.reference = Reference(parts.actor)
     return learner_of(config, parts)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -54,12 +54,18 @@ class Learner:
         return self.actor.logprobs(micro)[0]
 
     def forward(
-        self, micro: Batch
-    ) -> tuple[Float[Tensor, "rows tokens channels"], Float[Tensor, "rows tokens"], Float[Tensor, "rows tokens"]]:
-        """Last hidden states, log-probabilities and entropies of a micro-batch."""
+        self, micro: Batch, value_only: bool = False
+    ) -> tuple[Float[Tensor, "rows tokens"], Float[Tensor, "rows tokens"], Float[Tensor, "rows tokens"] | None]:
+        """Log-probabilities and entropies of a micro-batch, and the values of a critic on the policy's trunk.
+
+        value_only: The trunk gets no gradient from the values.
+        """
         hidden = self.actor.hidden(micro)
         entropy_gradient = self.algorithm.config.entropy_coef != 0
-        return hidden, *self.actor.logprobs(micro, hidden, entropy_gradient=entropy_gradient)
+        logprobs, entropy = self.actor.logprobs(micro, hidden, entropy_gradient=entropy_gradient)
+        if self.critic is None or not self.critic.shared:
+            return logprobs, entropy, None
+        return logprobs, entropy, self.critic.model.from_hidden(hidden.detach() if value_only else hidden, micro)[0]
 
     def reference_logprobs(self, batch: Batch) -> Float[Tensor, "rows tokens"]:
         """The reference's, in micro-batches; on the CPU."""
@@ -107,7 +113,7 @@ def accumulate_gradient(
         if micro is None:
             learner.engine.backward(learner.engine.run(learner.actor.idle), last)
             continue
-        hidden, logprobs, entropy = learner.engine.run(partial(learner.forward, micro.batch))
+        logprobs, entropy, values = learner.engine.run(partial(learner.forward, micro.batch, value_only))
         device = logprobs.device
         mask = micro.batch.action_mask.to(device)
         old = logprobs.detach() if micro.old_logprobs is None else micro.old_logprobs.to(device)
@@ -148,7 +154,8 @@ def accumulate_gradient(
         loss = weighted_sum(losses, mask, weights.to(device)[tensors["sequence"]])
         sums["loss"] += float(loss.detach()) * own
         if learner.critic is not None and learner.critic.shared:
-            value_loss, told = learner.critic.loss(micro, hidden.detach() if value_only else hidden, valued)
+            assert values is not None
+            value_loss, told = learner.critic.loss(micro, values, valued)
             loss = learner.critic.config.coef * value_loss + (0.0 if value_only else loss)
             sums.update({name: value * own for name, value in told.items()})
         learner.engine.backward(loss, last)
@@ -182,7 +189,25 @@ def selected(learner: Learner, experience: Experience) -> Experience:
         "mask": batch.action_mask,
         "sequence": batch.trajectory,
     }
-    return replace(experience, selected=call(loss.select, tensors, learner.algorithm.loss_options))
+    ranks = learner.engine.ranks
+    shares = ranks.gathered(tensors)
+    if len(shares) == 1:
+        return replace(experience, selected=call(loss.select, tensors, learner.algorithm.loss_options))
+    # As one process would have the rows: in the order of trajectories, each of which is in one process.
+    everywhere = {name: _stacked([share[name] for share in shares]) for name in tensors}
+    order = everywhere["sequence"].argsort(stable=True)
+    chosen = call(loss.select, {name: t[order] for name, t in everywhere.items()}, learner.algorithm.loss_options)
+    first = sum(len(share["sequence"]) for share in shares[: ranks.rank])
+    own = chosen[order.argsort()][first : first + len(batch), : batch.input_ids.shape[1]]
+    return replace(experience, selected=own)
+
+
+def _stacked(pieces: Sequence[Tensor]) -> Tensor:
+    """Rows under each other, as wide as the widest."""
+    if pieces[0].dim() == 1:
+        return torch.cat(list(pieces))
+    width = max(piece.shape[1] for piece in pieces)
+    return torch.cat([torch.nn.functional.pad(piece, (0, width - piece.shape[1])) for piece in pieces])
 
 
 def _token_losses(algorithm: Algorithm, tensors: Mapping[str, Any], mask: Tensor) -> tuple[Tensor, Tensor]:

@@ -10,6 +10,7 @@ import os
 import re
 import shutil
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
@@ -52,15 +53,16 @@ def save_checkpoint(
             _remove_leftovers(folder)
             partial.mkdir(parents=True)
         ranks.wait()
-        weights = None
+        written = vlm
         if sharded:
-            from .sharded_checkpoint import exported, save_shards
+            from .sharded_checkpoint import save_shards
 
             tensors = {f"{name}.{key}": t for name, engine in sharded.items() for key, t in engine.tensors().items()}
             save_shards(partial, tensors)
-            weights = exported(sharded["policy"], vlm.model)
+            plain = sharded["policy"].plain()
+            written = vlm if plain is None else replace(vlm, model=plain)
         if ranks.first:
-            vlm.save(partial, weights)
+            written.save(partial)
             torch.save({**state, "step": step}, partial / STATE)
             for path in (*partial.rglob("*"), partial):
                 _flush(path)

@@ -45,9 +45,15 @@ class TrainEngines:
         return self.config.engine.train == "fsdp2"
 
     def make(
-        self, model: nn.Module, optimizer: OptimizerConfig, updates: int, groups: Groups = lambda: None
+        self,
+        model: nn.Module,
+        optimizer: OptimizerConfig,
+        updates: int,
+        groups: Groups = lambda: None,
+        beside: nn.Module | None = None,
     ) -> LocalEngine:
-        """groups: see LocalEngine; asked for once the parameters are what they stay."""
+        """groups: see LocalEngine; asked for once the parameters are what they stay. beside: a head on the model's
+        hidden states that is among them."""
         if not self.sharded:
             return LocalEngine(model, optimizer, groups(), updates)
         from .fsdp2 import ShardedEngine
@@ -67,29 +73,19 @@ class TrainEngines:
             torch.device(self.device),
             options.offload,
             options.accumulate,
+            beside,
         )
 
 
-def check_sharded(config: Config, ranks: Ranks, select: bool) -> None:
-    """Refuse what cannot be trained in shards. `select`: the policy loss chooses tokens over a whole mini-batch.
+def check_sharded(config: Config, ranks: Ranks) -> None:
+    """Refuse what cannot be trained in shards.
 
     Raises:
         ConfigError: named with what to use in its place.
     """
     if config.engine.train != "fsdp2":
         return
-    if config.critic.trunk == "shared":
-        raise ConfigError("critic.trunk: shared is not for engine.train: fsdp2; use critic.trunk: own")
-    if select:
-        raise ConfigError(
-            "algorithm.policy_loss: this loss chooses tokens over the whole mini-batch, which engine.train: fsdp2 "
-            "spreads over processes; use another loss, or engine.train: local"
-        )
-    if config.algorithm.divergence.refresh_every:
-        raise ConfigError("algorithm.divergence.refresh_every is not for engine.train: fsdp2; use engine.train: local")
     if config.engine.rollout == "remote" and not config.engine.fixed and ranks.size > 1:
         raise ConfigError(
             "engine.rollout: remote is given weights by one process, and there are several; use engine.rollout: vllm"
         )
-    if config.model.lora.rank:
-        raise ConfigError("model.lora is not for engine.train: fsdp2 yet; use engine.train: local")

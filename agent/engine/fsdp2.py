@@ -10,6 +10,7 @@ micro-batches than another makes idle passes, which weigh nothing, and every pas
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -21,7 +22,7 @@ from torch.distributed.tensor import DTensor
 
 from ..config import OptimizerConfig
 from ..errors import ConfigError
-from .local import LocalEngine
+from .local import LocalEngine, whole
 from .ranks import Ranks
 
 T = TypeVar("T")
@@ -30,9 +31,9 @@ T = TypeVar("T")
 class _Root(nn.Module):
     """Runs any function as the forward pass of the model inside, so that weights outside of blocks are whole then."""
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: nn.Module, beside: nn.Module | None) -> None:
         super().__init__()
-        self.model = model
+        self.model, self.beside = model, beside
 
     def forward(self, function: Callable[[], T]) -> T:
         return function()
@@ -50,6 +51,7 @@ class ShardedEngine(LocalEngine):
         dtype: Of the forward pass.
         device: Where it computes.
         offload: Shards of weights, gradients and optimizer state live in host memory; the optimizer works there.
+        beside: A head on the model's hidden states, trained with it.
         accumulate: Reduce gradients over processes once an update and not once a micro-batch: less communication, and
             whole gradients on the device meanwhile.
     """
@@ -65,11 +67,14 @@ class ShardedEngine(LocalEngine):
         device: torch.device | None = None,
         offload: bool = False,
         accumulate: bool = True,
+        beside: nn.Module | None = None,
     ) -> None:
         self.ranks = ranks
         self.device = device or torch.device("cpu")
         self._accumulate = accumulate and not offload
-        self.root = shard(model, ranks, dtype, self.device, offload)
+        # As the model was before sharding changed it, without weights: what a checkpoint is written from.
+        self._plain = _without_weights(model)
+        self.root = shard(model, ranks, dtype, self.device, offload, beside)
         super().__init__(model, config, groups(), updates)
 
     def run(self, function: Callable[[], T]) -> T:
@@ -93,6 +98,22 @@ class ShardedEngine(LocalEngine):
         """Whole weights, gathered one by one: each process must go through all of them."""
         return ((name, whole(tensor)) for name, tensor in super().named_tensors())
 
+    def plain(self) -> nn.Module | None:
+        """The model with whole weights on the CPU, as one process would have it; for the first process, None for the
+        others, which must call it too."""
+        gathered: dict[int, torch.Tensor] = {}
+        found: dict[str, torch.Tensor] = {}
+        for name, tensor in self.model.state_dict(keep_vars=True).items():
+            if id(tensor) not in gathered:  # what is tied in the model stays so
+                full = whole(tensor.detach())
+                gathered[id(tensor)] = full.cpu() if self.ranks.first else full.new_empty(0)
+            found[name] = gathered[id(tensor)]
+        if not self.ranks.first:
+            return None
+        made = copy.deepcopy(self._plain)
+        made.load_state_dict(found, assign=True)
+        return made
+
     def tensors(self) -> dict[str, torch.Tensor]:
         """As of LocalEngine; the shards of the weights are the float32 that the optimizer moves."""
         return super().tensors() | {f"{index}.master": weight.detach() for index, weight in enumerate(self.masters)}
@@ -109,7 +130,21 @@ class ShardedEngine(LocalEngine):
         return sum(local(weight.grad).nbytes for weight in self._weights if weight.grad is not None)
 
 
-def shard(model: nn.Module, ranks: Ranks, dtype: torch.dtype, device: torch.device, offload: bool) -> nn.Module:
+def _without_weights(model: nn.Module) -> nn.Module:
+    """A copy on the meta device."""
+    memo = {id(p): nn.Parameter(torch.empty_like(p, device="meta"), p.requires_grad) for p in model.parameters()}
+    memo |= {id(b): torch.empty_like(b, device="meta") for b in model.buffers()}
+    return copy.deepcopy(model, memo)
+
+
+def shard(
+    model: nn.Module,
+    ranks: Ranks,
+    dtype: torch.dtype,
+    device: torch.device,
+    offload: bool,
+    beside: nn.Module | None = None,
+) -> nn.Module:
     """Shard a model in place; returns what every pass must be run by.
 
     Raises:
@@ -125,7 +160,7 @@ def shard(model: nn.Module, ranks: Ranks, dtype: torch.dtype, device: torch.devi
     found = list(blocks(model))
     if not found:
         raise ConfigError("engine.train: fsdp2 finds no blocks in this model; train it with --engine.train local")
-    root = _Root(model)
+    root = _Root(model, beside)
     for module in (*found, root):
         fully_shard(module, mesh=mesh, mp_policy=precision, offload_policy=policy)
     for module in root.modules():
@@ -141,11 +176,6 @@ def blocks(model: nn.Module) -> Iterator[nn.Module]:
     for name, module in model.named_modules():
         if isinstance(module, nn.ModuleList) and "merger" not in name:
             yield from (entry for entry in module if any(True for _ in entry.parameters()))
-
-
-def whole(tensor: torch.Tensor) -> torch.Tensor:
-    """A tensor that is in shards, gathered; any other as it is."""
-    return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
 
 
 def local(tensor: torch.Tensor) -> torch.Tensor:

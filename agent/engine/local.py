@@ -170,6 +170,11 @@ def assign(target: torch.Tensor, given: torch.Tensor) -> torch.Tensor:
     return target.copy_(given)
 
 
+def whole(tensor: torch.Tensor) -> torch.Tensor:
+    """A tensor that is in shards, gathered; any other as it is."""
+    return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+
+
 def schedule(step: int, steps: int, warmup: int, kind: str) -> float:
     """Factor of the learning rate at `step` (0 is the first): linear warm-up, then linear, cosine or constant.
 

@@ -10,9 +10,8 @@ from typing import Any
 
 import torch
 import torch.distributed.checkpoint as dcp
-from torch import nn
 
-from .fsdp2 import ShardedEngine, whole
+from .fsdp2 import ShardedEngine
 
 SHARDS = "shards"
 
@@ -43,19 +42,6 @@ def read_shards(checkpoint: Path, engines: dict[str, ShardedEngine]) -> dict[str
         targets[name] = torch.empty(size, dtype=dtype) if kind == "step" else torch.empty_like(like)
     dcp.load(targets, checkpoint_id=str(checkpoint / SHARDS))
     return targets
-
-
-def exported(engine: ShardedEngine, model: nn.Module) -> dict[str, torch.Tensor]:
-    """Whole weights on the CPU, in the first process; nothing in the others. What is tied in the model stays so."""
-    gathered: dict[int, torch.Tensor] = {}
-    found: dict[str, torch.Tensor] = {}
-    for name, tensor in model.state_dict(keep_vars=True).items():
-        if id(tensor) not in gathered:
-            full = whole(tensor.detach())
-            gathered[id(tensor)] = full.cpu() if engine.ranks.first else full.new_empty(0)
-        if engine.ranks.first:
-            found[name] = gathered[id(tensor)]
-    return found
 
 
 def _listed(checkpoint: Path) -> dict[str, tuple[torch.Size, torch.dtype]]:

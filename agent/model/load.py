@@ -42,13 +42,10 @@ class VLM:
     processor: Processor
     family: str
 
-    def save(self, folder: Path, weights: dict[str, torch.Tensor] | None = None) -> None:
+    def save(self, folder: Path) -> None:
         """Write weights, config and processor in Hugging Face's format into an existing folder; of an adapter both what
-        it makes of the weights and, in a folder beside them, itself. `weights`: those of a model that is in shards."""
-        if weights is None:
-            save_merged(self.model, folder)
-        else:
-            self.model.save_pretrained(folder, state_dict=weights)
+        it makes of the weights and, in a folder beside them, itself."""
+        save_merged(self.model, folder)
         self.processor.save(folder)
 
 

@@ -17,7 +17,7 @@ from ..config import OptimizerConfig
 from ..config_algorithm import CriticConfig
 from ..engine.batching import Batch, joined
 from ..engine.experience import Experience
-from ..engine.local import LocalEngine, assign
+from ..engine.local import LocalEngine, assign, whole
 from ..engine.offload import Offload
 from ..model.value_head import ValueModel, own_trunk, shared_trunk
 from ..objective.value import VALUE_LOSSES, explained_variance
@@ -28,7 +28,7 @@ class Critic:
 
     An own trunk is a copy of the policy's model as it is when the critic is made; it has an engine and a schedule of
     its own. On a shared trunk the head's gradient joins the policy's: give the parameters of `model` to the policy's
-    engine, and call `loss` with the hidden states that the policy computed.
+    engine, and compute values from the hidden states that the policy computed.
     """
 
     def __init__(
@@ -58,15 +58,19 @@ class Critic:
 
     @torch.no_grad()
     def values(
-        self, batch: Batch, micro_batch_tokens: int
+        self, batch: Batch, micro_batch_tokens: int, trunk_engine: LocalEngine | None = None
     ) -> tuple[Float[Tensor, "rows tokens"], Float[Tensor, " rows"]]:
-        """Values before each action token, and at the end of each row, as the critic is now; on the CPU."""
+        """Values before each action token, and at the end of each row, as the critic is now; on the CPU.
+
+        trunk_engine: Of the policy, through which a shared trunk is run.
+        """
+        engine = self.engine or trunk_engine
         self.offload.require()
-        if self.engine is None:
+        if engine is None:
             pieces = [self.model(micro) for micro in batch.split(micro_batch_tokens)]
         else:
-            passes = self.engine.passes(batch.split(micro_batch_tokens))
-            done = [(micro, self.engine.run(partial(self._pass, micro))) for micro, _ in passes]
+            passes = engine.passes(batch.split(micro_batch_tokens))
+            done = [(micro, engine.run(partial(self._pass, micro))) for micro, _ in passes]
             pieces = [found for micro, found in done if micro is not None]
         final = [piece[1].cpu() for piece in pieces]
         return joined(batch, (piece[0] for piece in pieces)), torch.cat(final) if final else torch.zeros(0)
@@ -76,12 +80,12 @@ class Critic:
         return self.model.idle() if micro is None else self.model(micro)
 
     def loss(
-        self, micro: Experience, hidden: Float[Tensor, "rows tokens channels"], count: float
+        self, micro: Experience, values: Float[Tensor, "rows tokens"], count: float
     ) -> tuple[Tensor, dict[str, float]]:
-        """The value loss of a micro-batch, a sum over its valued tokens divided by `count`, and figures to be told."""
-        return self._loss(micro, self.model.from_hidden(hidden, micro.batch)[0], count)
+        """The value loss of a micro-batch, a sum over its valued tokens divided by `count`, and figures to be told.
 
-    def _loss(self, micro: Experience, values: Tensor, count: float) -> tuple[Tensor, dict[str, float]]:
+        values: The critic's, with a graph.
+        """
         assert micro.values is not None and micro.returns is not None and micro.valued is not None
         valued = micro.valued.to(values.device)
         options = {} if self.config.loss == "squared" else {"clip": self.config.clip}
@@ -103,7 +107,7 @@ class Critic:
             if micro is None:
                 self.engine.backward(values, last)
                 continue
-            loss, told = self._loss(micro, values, count)
+            loss, told = self.loss(micro, values, count)
             self.engine.backward(loss, last)
             sums.update(told)
         shares = ranks.gathered(dict(sums))
@@ -119,7 +123,7 @@ class Critic:
     def state_dict(self) -> dict[str, Any]:
         """Everything that a continued run needs; of a critic in shards without its tensors, see the engine."""
         if self.engine is None:
-            return {"model": self.model.state_dict()}
+            return {"model": {name: whole(tensor) for name, tensor in self.model.state_dict().items()}}
         state = self.engine.state_dict()
         return {"engine": state, "model": self.model.state_dict() if "tensors" in state else {}}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterable
 from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
@@ -43,6 +44,13 @@ class Reference:
         self.offload.require()
         with without_adapter(self._actor.model) if self._adapter_off else nullcontext():
             return self._actor.logprobs(batch)[0]
+
+    @torch.no_grad()
+    def follow(self, tensors: Iterable[tuple[str, Tensor]]) -> None:
+        """Become the policy whose weights these are, under their Hugging Face names."""
+        own = self._actor.model.state_dict(keep_vars=True)
+        for name, tensor in tensors:
+            own[name].copy_(tensor)
 
     def state_dict(self) -> dict[str, Any]:
         """The weights, for a reference that is not the policy of step 0."""

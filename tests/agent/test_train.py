@@ -1,6 +1,5 @@
 """The loop: what a step trains on, its controls, and the check that stops it."""
 
-import copy
 import io
 import math
 from dataclasses import replace
@@ -15,6 +14,7 @@ from agent.collect import rollout
 from agent.config import Config
 from agent.config_algorithm import DivergenceConfig
 from agent.engine.checkpoint import latest_checkpoint, load_state
+from agent.engine.local import whole
 from agent.errors import ConfigError, MismatchError
 from agent.interrupt import Interrupt
 from agent.lesson import Lesson, Rewards, prepare, taught
@@ -60,11 +60,11 @@ def lesson_of(config: Config, parts: Parts, trajectories: list[Trajectory], scor
 
 
 def copied(parts: Parts) -> dict[str, torch.Tensor]:
-    return {name: tensor.clone() for name, tensor in parts.vlm.model.state_dict().items()}
+    return {name: whole(tensor).clone() for name, tensor in parts.vlm.model.state_dict().items()}
 
 
 def moved(parts: Parts, before: dict[str, torch.Tensor]) -> bool:
-    return any(not torch.equal(tensor, before[name]) for name, tensor in parts.vlm.model.state_dict().items())
+    return any(not torch.equal(whole(tensor), before[name]) for name, tensor in parts.vlm.model.state_dict().items())
 
 
 def test_siblings_share_their_task_and_their_world_and_differ_in_their_dice(tmp_path: Path) -> None:
@@ -182,7 +182,7 @@ def test_shuffled_rewards_are_the_same_rewards_elsewhere(tmp_path: Path) -> None
 
 def other_weights(parts: Parts) -> None:
     """Plant the fault: the sampler works with other weights than the trainer."""
-    model = copy.deepcopy(parts.vlm.model)
+    model = load_vlm(parts.config.model.path).model
     with torch.no_grad():
         model.get_output_embeddings().weight.add_(
             0.05 * torch.randn(model.get_output_embeddings().weight.shape, generator=torch.Generator().manual_seed(0))

@@ -20,11 +20,12 @@ torch.set_num_threads(1)
 
 from agent.config_algorithm import DivergenceConfig  # noqa: E402
 from agent.config_engine import ShardingConfig  # noqa: E402
+from agent.config_model import LoraConfig  # noqa: E402
 from agent.errors import AgentError  # noqa: E402
 from agent.run import run  # noqa: E402
 from tests.agent.run_fixtures import Hooks, quiet, small_config  # noqa: E402
 
-KINDS = {"divergence": DivergenceConfig, "fsdp2": ShardingConfig}
+KINDS = {"divergence": DivergenceConfig, "fsdp2": ShardingConfig, "lora": LoraConfig}
 
 
 def read(areas: dict[str, Any]) -> dict[str, Any]:

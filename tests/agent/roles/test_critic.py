@@ -122,7 +122,8 @@ def test_the_clip_stops_a_value_that_has_moved_far(vlm: VLM, batch: Batch) -> No
     old = given.values - 1.0
     with torch.no_grad():
         hidden = batch_hidden_states(critic.model.trunk, batch)
-        loss, _ = critic.loss(replace(given, values=old, returns=old + 2.0), hidden, 1.0)
+        values, _ = critic.model.from_hidden(hidden, batch)
+        loss, _ = critic.loss(replace(given, values=old, returns=old + 2.0), values, 1.0)
     assert int(batch.action_mask.sum()) == 10
     assert float(loss) == pytest.approx(10 * 1.8**2 / 2, rel=1e-4)
 
