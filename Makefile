@@ -70,7 +70,7 @@ demo: $(STAMP)
 	$(BIN)/python -m agent train $(TASK) --run.name $(if $(filter counting,$(TASK)),demo,demo-$(TASK)) $(ARGS)
 
 test: lint
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 $(PYTEST_ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup $(PYTEST_ARGS)
 	RLLAVA_ENGINE=fsdp2 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 $(PYTEST_ARGS) tests/agent/test_train_algorithms.py
 
 verify-learning: $(STAMP)

@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 from agent.model.tiny import make_tiny_vlm
 from tests.agent.run_fixtures import SHAPE
 
+pytestmark = pytest.mark.xdist_group("processes")  # the runs that tests share are made once
 ROOT = Path(__file__).resolve().parents[3]
 LOCAL: dict[str, Any] = {"train": "local"}
 SHARDS: dict[str, Any] = {"train": "fsdp2"}
