@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -73,6 +74,8 @@ class Processor:
         self.merge: int = getattr(self.image_processor, "merge_size", 1)
         self._encoded: dict[str, tuple[int, ...]] = {}
         self._images: OrderedDict[str, ProcessedImage] = OrderedDict()
+        self._lock = Lock()  # of the cache: environments' threads process their pictures themselves
+        self._turns: dict[str, Lock] = {}
         self._check()
 
     def _check(self) -> None:
@@ -173,15 +176,38 @@ class Processor:
         return str(self.tokenizer.backend_tokenizer.decode(list(token_ids), skip_special_tokens=False))
 
     def process(self, image: np.ndarray) -> ProcessedImage:
-        """Pixels of a uint8 (height, width, 3) picture; equal pictures are processed once.
+        """Pixels of a uint8 (height, width, 3) picture; equal pictures are processed once, whichever threads bring
+        them.
 
         Raises:
             ObservationError: not such an array, empty, too large, or of an aspect ratio that the model refuses.
         """
         sha256 = image_sha256(image)
+        with self._lock:
+            if (known := self._known(sha256)) is not None:
+                return known
+            turn = self._turns.setdefault(sha256, Lock())
+        with turn:  # whoever comes second with the same picture waits for the first
+            with self._lock:
+                if (known := self._known(sha256)) is not None:
+                    return known
+            try:
+                processed = self._processed(image, sha256)
+                with self._lock:
+                    self._images[sha256] = processed
+                    while len(self._images) > CACHED_IMAGES:
+                        self._images.popitem(last=False)
+            finally:
+                with self._lock:
+                    self._turns.pop(sha256, None)
+        return processed
+
+    def _known(self, sha256: str) -> ProcessedImage | None:
         if sha256 in self._images:
             self._images.move_to_end(sha256)
-            return self._images[sha256]
+        return self._images.get(sha256)
+
+    def _processed(self, image: np.ndarray, sha256: str) -> ProcessedImage:
         image = image.copy()  # an environment may draw its next picture into the same array
         image.flags.writeable = False
         try:
@@ -189,11 +215,7 @@ class Processor:
         except ValueError as error:
             raise ObservationError(f"the image processor refuses a picture of shape {image.shape}: {error}") from error
         grid, tokens = self._layout(out)
-        processed = ProcessedImage(out["pixel_values"].to(torch.float32).contiguous(), grid, tokens, sha256, image)
-        self._images[sha256] = processed
-        while len(self._images) > CACHED_IMAGES:
-            self._images.popitem(last=False)
-        return processed
+        return ProcessedImage(out["pixel_values"].to(torch.float32).contiguous(), grid, tokens, sha256, image)
 
     def _layout(self, out: Mapping[str, Any]) -> tuple[tuple[int, int, int], int]:
         """Grid of patches and number of features of what the image processor returned for one picture."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from numbers import Real
 from typing import Any, TypeAlias
@@ -142,11 +143,11 @@ class Episode:
         if self._unopened is not None:
             return self._unopened
         options = None if self.spec.task is None else {"task": self.spec.task}
-        return self._call("reset", 2, seed=self.spec.seed, options=options)
+        return self._foreseen(self._call("reset", 2, seed=self.spec.seed, options=options))
 
     def step(self, completion: Completion) -> Received:
         """Give the environment the finished turn."""
-        return self._call("step", 5, self.renderer.action_text(completion.token_ids))
+        return self._foreseen(self._call("step", 5, self.renderer.action_text(completion.token_ids)))
 
     def receive(self, returned: Received, completion: Completion | None = None) -> None:
         """Append the finished turn, if one led here, and what the environment answered; or end the episode."""
@@ -221,6 +222,15 @@ class Episode:
         if self._seeds is None or self._seeds[0] != self.turn:
             self._seeds = (self.turn, derive_seed(self.spec.sampling_seed, self.turn))
         return self._seeds[1]
+
+    def _foreseen(self, returned: Received) -> Received:
+        """What an environment returned, with its pictures processed already: here, in the environment's thread, so that
+        the thread that computes need not wait for them. What is wrong with them is found out by `receive`."""
+        if isinstance(returned, tuple) and not (len(returned) == 5 and (returned[2] or returned[3])):
+            with suppress(Exception):
+                for image in returned[0]["images"]:
+                    self.renderer.processor.process(image)
+        return returned
 
     def _call(self, name: str, values: int, *arguments: Any, **named: Any) -> Received:
         """What the environment returned, or the outcome if its infrastructure failed."""

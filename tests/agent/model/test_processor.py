@@ -2,7 +2,9 @@
 
 import json
 import shutil
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -184,3 +186,27 @@ def test_a_chat_template_in_a_json_file_is_read(one_vlm: VLM, tmp_path: Path) ->
         Processor(tmp_path / "m")
     (tmp_path / "m" / "chat_template.json").write_text(json.dumps({"chat_template": template}))
     assert Processor(tmp_path / "m").tokenizer.chat_template == template
+
+
+def test_threads_that_bring_the_same_picture_have_it_processed_once(
+    one_vlm: VLM, picture: Callable[..., np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    processor, plain = one_vlm.processor, one_vlm.processor.image_processor
+    calls: list[int] = []
+
+    def slow(*args: object, **kwargs: object) -> object:
+        calls.append(1)
+        time.sleep(0.05)
+        return plain(*args, **kwargs)
+
+    monkeypatch.setattr(processor, "image_processor", slow)
+    with ThreadPoolExecutor(8) as threads:
+        found = list(threads.map(processor.process, [picture(60, 80, 991), picture(60, 80, 992)] * 8))
+    assert len(calls) == 2
+    assert len({id(image) for image in found}) == 2
+
+
+def test_a_picture_that_was_refused_may_be_brought_again(one_vlm: VLM) -> None:
+    for _ in range(2):
+        with pytest.raises(ObservationError):
+            one_vlm.processor.process(np.zeros((1, 500, 3), np.uint8))

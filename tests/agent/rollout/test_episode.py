@@ -18,7 +18,7 @@ from agent.model.load import VLM
 from agent.rollout.conversation import Message
 from agent.rollout.engine import Request
 from agent.rollout.environments import EnvironmentPool
-from agent.rollout.episode import Budget, EpisodeSpec
+from agent.rollout.episode import Budget, Episode, EpisodeSpec
 from agent.rollout.episodes import DriverOptions, EpisodeDriver
 from agent.rollout.render import Renderer
 from agent.rollout.scripted import ScriptedEngine
@@ -504,3 +504,17 @@ def test_a_recipes_sizes_are_the_budget_of_its_episodes() -> None:
     assert sizes.episode_tokens == 15
     assert replace(sizes, max_episode_tokens=0).episode_tokens == replace(sizes, max_episode_tokens=50).episode_tokens
     assert replace(sizes, max_episode_tokens=0).episode_tokens == 21
+
+
+def test_pictures_are_processed_where_the_environment_answers(
+    one_renderer: Renderer, pool_of: PoolOf, picture: Callable[..., np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = [({"text": "look", "images": (picture(40, 50, 77),)}, {})]
+    episode = Episode(
+        0, EpisodeSpec(None, 0, 0), pool_of(lambda seed, task: script), one_renderer, Budget(1.0, 8, 512, 4)
+    )
+    episode.open()
+    answer = episode.reset()
+    monkeypatch.setattr(one_renderer.processor, "image_processor", None)  # the thread that computes asks it no more
+    episode.receive(answer)
+    assert len(episode.request().images) == 1
