@@ -68,7 +68,9 @@ def start_vllm(folder: Path, dtype: str, device: str, max_tokens: int, options: 
         "dtype": dtype,
         "max_model_len": max_tokens,
         "max_num_seqs": options.max_sequences,
-        # A prompt is computed in one piece, so that no picture is cut in two.
+        # A prompt is computed in one piece: no picture is cut in two, and no random number is drawn for a token that
+        # is thrown away (vLLM would turn its generator back afterwards, which a CPU's cannot).
+        "enable_chunked_prefill": False,
         "max_num_batched_tokens": max(8192, max_tokens),
         "limit_mm_per_prompt": {"image": options.max_images, "video": 0},
         "load_format": "dummy",  # what the trainer does not send shows at once
