@@ -92,10 +92,26 @@ def rollout(
 ) -> list[TrajectoryGroup]:
     """`prompts_per_step` tasks, `group_size` episodes of each; or other tasks for these places of the step. Each
     process plays those of its own places, and knows all."""
+    size = config.rollout.group_size
+    wanted = list(range(config.rollout.prompts_per_step)) if places is None else places
+    specs = _specs(config, parts, step, wanted, attempt)
+    trajectories = parts.driver("train").run(specs, budget(config, config.rollout.temperature))
+    groups = [TrajectoryGroup(tuple(trajectories[i : i + size])) for i in range(0, len(trajectories), size)]
+    shares = [iter(share) for share in parts.ranks.gathered(groups)]
+    return [next(shares[prompt % parts.ranks.size]) for prompt in wanted]
+
+
+def reset_ahead(config: Config, parts: Parts, step: int) -> None:
+    """Reset the environments of a step's episodes meanwhile."""
+    specs = _specs(config, parts, step, list(range(config.rollout.prompts_per_step)), 0)
+    parts.driver("train").begin(specs, budget(config, config.rollout.temperature))
+
+
+def _specs(config: Config, parts: Parts, step: int, places: list[int], attempt: int) -> list[EpisodeSpec]:
+    """The episodes that this process plays."""
     sizes, seed = config.rollout, config.run.seed
     specs = []
-    wanted = list(range(sizes.prompts_per_step)) if places is None else places
-    for prompt in [prompt for prompt in wanted if prompt % parts.ranks.size == parts.ranks.rank]:
+    for prompt in [place for place in places if place % parts.ranks.size == parts.ranks.rank]:
         coordinates = (step, prompt, attempt) if attempt else (step, prompt)
         reset_seed = derive_seed(seed, "task", *coordinates)
         task = None
@@ -105,11 +121,7 @@ def rollout(
             EpisodeSpec(task, reset_seed, derive_seed(seed, "sample", *coordinates, sibling))
             for sibling in range(sizes.group_size)
         ]
-    trajectories = parts.driver("train").run(specs, budget(config, sizes.temperature))
-    size = sizes.group_size
-    groups = [TrajectoryGroup(tuple(trajectories[i : i + size])) for i in range(0, len(trajectories), size)]
-    shares = [iter(share) for share in parts.ranks.gathered(groups)]
-    return [next(shares[prompt % parts.ranks.size]) for prompt in wanted]
+    return specs
 
 
 def budget(config: Config, temperature: float) -> Budget:

@@ -89,6 +89,8 @@ class RolloutConfig:
             those that only compute, 1 is enough.
         deterministic: Admit turns in rounds, so that a run can be repeated bit for bit; False overlaps environments
             with generation.
+        reset_ahead: Reset the next step's environments while the weights are updated. False where an open environment
+            costs something that the update needs, or one that waits is taken away.
         observations: As what an environment's answer to a turn is shown: "user", a user message, which every model
             takes, or "tool", the tool response of the model's own chat template, where it has one.
     """
@@ -103,6 +105,7 @@ class RolloutConfig:
     concurrency: int = 256
     threads: int = 256
     deterministic: bool = True
+    reset_ahead: bool = True
     observations: Literal["user", "tool"] = "user"
 
     @property

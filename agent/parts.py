@@ -144,7 +144,7 @@ class Parts:
 
     def close(self) -> None:
         for driver in self._drivers.values():
-            driver.pool.close()
+            driver.close()
         self.rollout_engine.close()
 
 

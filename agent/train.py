@@ -16,7 +16,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from . import agreement
-from .collect import budget, collect_or_wait
+from .collect import budget, collect_or_wait, reset_ahead
 from .config import Config
 from .describe import describe, mean_of, peak_memory
 from .engine.checkpoint import save_checkpoint
@@ -85,6 +85,8 @@ def train(config: Config, parts: Parts, run: RunDirectory, first: int, progress:
         metrics = describe(lesson) | collected.metrics
         prepared = time.perf_counter()
         updates = parts.train_engine.steps_taken
+        if config.rollout.reset_ahead and step + 1 < config.optimizer.steps:
+            reset_ahead(config, parts, step + 1)
         try:
             metrics |= learn(config, parts, learner, lesson, step, progress)
         except AgentError:
@@ -121,6 +123,7 @@ def train(config: Config, parts: Parts, run: RunDirectory, first: int, progress:
             progress.warn(f"step {step}: {illness}")
         if step % config.run.save_every == 0:
             saved = _save_or_warn(config, parts, run, step, progress) or saved
+    parts.driver("train").abandon()
     if saved != step:
         save(config, parts, run, step)
     return Finished(step, stop.requested and step < config.optimizer.steps)

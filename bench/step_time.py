@@ -15,6 +15,7 @@ import io
 import json
 import statistics
 import tempfile
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -56,9 +57,11 @@ OPTIONS = {
 
 
 class Clock:
-    """Seconds by name; what is timed inside of something else counts once, as what it is itself."""
+    """Seconds of the thread that made it, by name; what is timed inside of something else counts once, as what it is
+    itself."""
 
     def __init__(self) -> None:
+        self._thread = threading.get_ident()
         self.seconds: Counter[str] = Counter()
         self._inside: list[float] = []
 
@@ -79,6 +82,8 @@ class Clock:
         plain: Callable[..., Any] = getattr(owner, method)
 
         def timed(*args: Any, **kwargs: Any) -> Any:
+            if threading.get_ident() != self._thread:
+                return plain(*args, **kwargs)
             with self.timing(name):
                 return plain(*args, **kwargs)
 
@@ -128,7 +133,7 @@ def main() -> None:
     clock.around(hf, "next_token_logits", MODEL[0])
     clock.around(Batch, "choose", MODEL[1])
     clock.around(Processor, "process", OUTSIDE[0])
-    clock.around(EnvironmentThreads, "all", OUTSIDE[1])
+    clock.around(EnvironmentThreads, "answers", OUTSIDE[1])
     clock.around(EnvironmentThreads, "finished", OUTSIDE[1])
     with tempfile.TemporaryDirectory() as folder:
         found = {

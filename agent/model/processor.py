@@ -59,6 +59,10 @@ class ProcessedImage:
     original: np.ndarray
 
 
+# What an environment shows, or what has been made of it already.
+Picture: TypeAlias = "np.ndarray | ProcessedImage"
+
+
 class Processor:
     """Tokenizer, image processor and chat template of one checkpoint folder.
 
@@ -245,7 +249,7 @@ def image_sha256(image: np.ndarray) -> str:
     if not 0 < image.shape[0] * image.shape[1] <= MAX_IMAGE_PIXELS:
         raise ObservationError(f"an image must have 1 to {MAX_IMAGE_PIXELS:,} pixels, got shape {image.shape}")
     digest = hashlib.sha256(repr(image.shape).encode())
-    digest.update(np.ascontiguousarray(image).tobytes())
+    digest.update(np.ascontiguousarray(image))
     return digest.hexdigest()
 
 

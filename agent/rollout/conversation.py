@@ -14,7 +14,6 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 import jinja2
-import numpy as np
 from jinja2.exceptions import TemplateError
 from transformers import PreTrainedTokenizerBase
 
@@ -25,11 +24,11 @@ PRIVATE_USE = range(0xE000, 0xF8FF)
 
 @dataclass(frozen=True, eq=False)
 class Message:
-    """One message: `role` is "user", "assistant" or "tool"; `images` are uint8 (height, width, 3), before the text."""
+    """One message: `role` is "user", "assistant" or "tool"; `images` come before the text."""
 
     role: str
     text: str
-    images: tuple[np.ndarray, ...] = ()
+    images: tuple[Picture, ...] = ()
 
 
 def apply_template(

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ..model.processor import Picture
 from ..types import Segment
 from .conversation import Message
 from .render import Renderer
@@ -18,16 +19,14 @@ class Dialogue:
         self.renderer = renderer
         self._messages: list[Message] = []
 
-    def opened(self, text: str, images: Sequence[np.ndarray], turn: int) -> Segment:
+    def opened(self, text: str, images: Sequence[Picture], turn: int) -> Segment:
         """The prompt that an environment shows first, or all anew: what was said before is gone."""
         prompt = self.renderer.prompt(text, images, turn)
         if self.renderer.family.rewrites_history:
             self._messages = [Message("user", text, _copied(images))]
         return prompt
 
-    def continued(
-        self, answer: Sequence[int], ended: bool, text: str, images: Sequence[np.ndarray], turn: int
-    ) -> Segment:
+    def continued(self, answer: Sequence[int], ended: bool, text: str, images: Sequence[Picture], turn: int) -> Segment:
         """What an environment says after the policy's answer: an observation, or the prompt of a new row.
 
         answer: Token ids of the turn before. ended: whether its end token is among them.
@@ -40,6 +39,6 @@ class Dialogue:
         return self.renderer.conversation(self._messages, turn)
 
 
-def _copied(images: Sequence[np.ndarray]) -> tuple[np.ndarray, ...]:
+def _copied(images: Sequence[Picture]) -> tuple[Picture, ...]:
     # They are rendered again with every later turn; an environment may draw its next picture into the same array.
     return tuple(image.copy() if isinstance(image, np.ndarray) else image for image in images)

@@ -17,6 +17,7 @@ import gymnasium
 import numpy as np
 
 from ..errors import AgentError, EnvironmentFault, ObservationError, is_outage
+from ..model.processor import Picture, ProcessedImage
 from ..seeds import derive_seed
 from ..types import Outcome, Row, SampledWith, Segment, Trajectory
 from .dialogue import Dialogue
@@ -90,6 +91,7 @@ class Episode:
         self._env: gymnasium.Env | None = None
         self._unopened: Outcome | None = None
         self._seeds: tuple[int, int] | None = None
+        self._processed: tuple[ProcessedImage, ...] | None = None  # the pictures of what the environment said last
 
     def open(self) -> None:
         """Take an environment; it is given back when the episode ends. If it has to be made and its infrastructure
@@ -158,7 +160,7 @@ class Episode:
             return
         if completion is None:
             observation, self.info = returned
-            text, images = checked_observation(observation, self._where)
+            text, images = self._observed(observation)
             self._open(self._rendered(lambda: self._dialogue.opened(text, images, self.turn)))
             return
         observation, reward, terminated, truncated, self.info = returned
@@ -171,7 +173,7 @@ class Episode:
         if self.turn_limit < 1:
             self._end(Outcome("truncated", self.score, "tokens"))
             return
-        text, images = checked_observation(observation, self._where)
+        text, images = self._observed(observation)
         if self.info.get("context") == "restart":
             self._open(self._rendered(lambda: self._dialogue.opened(text, images, self.turn)))
         else:
@@ -181,7 +183,7 @@ class Episode:
         if self._fits(0, prompt):
             self.rows.append(Row((prompt,)))
 
-    def _continue(self, text: str, images: tuple, completion: Completion) -> None:
+    def _continue(self, text: str, images: tuple[Picture, ...], completion: Completion) -> None:
         answer, ended = completion.token_ids, completion.stop_reason == "stop"
         segment = self._rendered(lambda: self._dialogue.continued(answer, ended, text, images, self.turn))
         if segment.kind == "prompt":
@@ -226,11 +228,16 @@ class Episode:
     def _foreseen(self, returned: Received) -> Received:
         """What an environment returned, with its pictures processed already: here, in the environment's thread, so that
         the thread that computes need not wait for them. What is wrong with them is found out by `receive`."""
+        self._processed = None
         if isinstance(returned, tuple) and not (len(returned) == 5 and (returned[2] or returned[3])):
             with suppress(Exception):
-                for image in returned[0]["images"]:
-                    self.renderer.processor.process(image)
+                self._processed = tuple(map(self.renderer.processor.process, returned[0]["images"]))
         return returned
+
+    def _observed(self, observation: object) -> tuple[str, tuple[Picture, ...]]:
+        """Text and pictures of an observation, processed or not."""
+        text, images = checked_observation(observation, self._where)
+        return text, images if self._processed is None else self._processed
 
     def _call(self, name: str, values: int, *arguments: Any, **named: Any) -> Received:
         """What the environment returned, or the outcome if its infrastructure failed."""

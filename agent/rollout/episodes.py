@@ -38,6 +38,17 @@ class DriverOptions:
     deterministic: bool = True
 
 
+@dataclass(frozen=True, eq=False)
+class Begun:
+    """Episodes of which the first `opened` have environments that are being reset."""
+
+    specs: tuple[EpisodeSpec, ...]
+    budget: Budget
+    episodes: list[Episode]
+    threads: EnvironmentThreads
+    opened: int
+
+
 class EpisodeDriver:
     """Runs episodes of one environment on one engine."""
 
@@ -49,6 +60,37 @@ class EpisodeDriver:
         self.pool = pool
         self.options = options or DriverOptions()
         self._episodes = 0
+        self._begun: Begun | None = None
+
+    def begin(self, specs: Sequence[EpisodeSpec], budget: Budget) -> None:
+        """Open the episodes that the next `run` of the same specs and budget plays, and reset their environments while
+        the caller computes something else. What goes wrong is told by that `run`."""
+        self.abandon()
+        options = self.options
+        threads = EnvironmentThreads(min(options.threads, options.concurrency))
+        episodes = self._episodes_of(specs, budget)
+        opening = episodes[: options.concurrency]
+        self._begun = Begun(tuple(specs), budget, episodes, threads, len(opening))
+        try:
+            for episode in opening:
+                episode.open()
+        except Exception:
+            self.abandon()
+        else:
+            threads.ask([(episode, None) for episode in opening])
+
+    def abandon(self) -> None:
+        """Give back what `begin` opened and no `run` has taken."""
+        if self._begun is not None:
+            self._begun.threads.close()
+            for episode in self._begun.episodes:
+                episode.close()
+            self._begun = None
+
+    def close(self) -> None:
+        """Close the environments."""
+        self.abandon()
+        self.pool.close()
 
     def run(
         self,
@@ -64,9 +106,9 @@ class EpisodeDriver:
         loop = _rounds if self.options.deterministic else _overlapped
         if self.options.deterministic:
             self.engine.forget()  # what was played before must not change how this is rounded
-        first = self._episodes
-        self._episodes += len(specs)
-        episodes = [Episode(first + i, spec, self.pool, self.renderer, budget) for i, spec in enumerate(specs)]
+        begun = self._taken(specs, budget)
+        episodes = begun.episodes
+        first = episodes[0].id if episodes else 0
         ended: list[Trajectory | None] = [None] * len(specs)
 
         def finished(episode: Episode) -> None:
@@ -74,10 +116,9 @@ class EpisodeDriver:
             ended[episode.id - first] = trajectory = episode.trajectory
             on_finished(trajectory)
 
-        options = self.options
         try:
-            with EnvironmentThreads(min(options.threads, options.concurrency)) as threads:
-                loop(self.engine, threads, episodes, options.concurrency, finished)
+            with begun.threads:
+                loop(self.engine, begun, self.options.concurrency, finished)
         finally:
             # No thread is in an environment any more. Only after an error is there anything to stop and give back.
             for episode in episodes:
@@ -87,18 +128,28 @@ class EpisodeDriver:
                     episode.close()
         return [trajectory for trajectory in ended if trajectory is not None]
 
+    def _taken(self, specs: Sequence[EpisodeSpec], budget: Budget) -> Begun:
+        """What was begun, if it is these; otherwise nothing is open yet."""
+        begun, options = self._begun, self.options
+        if begun is not None and (begun.specs, begun.budget) == (tuple(specs), budget):
+            self._begun = None
+            return begun
+        self.abandon()
+        threads = EnvironmentThreads(min(options.threads, options.concurrency))
+        return Begun(tuple(specs), budget, self._episodes_of(specs, budget), threads, 0)
 
-def _rounds(
-    engine: RolloutEngine,
-    threads: EnvironmentThreads,
-    episodes: Sequence[Episode],
-    concurrency: int,
-    finished: Callable[[Episode], None],
-) -> None:
+    def _episodes_of(self, specs: Sequence[EpisodeSpec], budget: Budget) -> list[Episode]:
+        first = self._episodes
+        self._episodes += len(specs)
+        return [Episode(first + i, spec, self.pool, self.renderer, budget) for i, spec in enumerate(specs)]
+
+
+def _rounds(engine: RolloutEngine, begun: Begun, concurrency: int, finished: Callable[[Episode], None]) -> None:
     """All environments, then all turns, and again: batches depend on the episodes alone. So does which are open: one
     that ends makes room for the next before the turns are generated."""
-    queue = deque(episodes)
-    steps: list[Step] = []
+    threads, queue = begun.threads, deque(begun.episodes[begun.opened :])
+    steps: list[Step] = [(episode, None) for episode in begun.episodes[: begun.opened]]
+    asked = begun.opened
     while queue or steps:
         waiting: dict[int, Episode] = {}
         while steps or (queue and len(waiting) < concurrency):
@@ -107,7 +158,9 @@ def _rounds(
                 episode.open()
                 steps.append((episode, None))
             # All answers before the first is rendered: rendering would fight running environments for the interpreter.
-            for (episode, completion), answer in zip(steps, threads.all(steps), strict=True):
+            threads.ask(steps[asked:])
+            answers, asked = threads.answers(len(steps)), 0
+            for (episode, completion), answer in zip(steps, answers, strict=True):
                 _receive(engine, episode, completion, answer, waiting, finished)
             steps = []
         completions: list[Completion] = []
@@ -117,16 +170,10 @@ def _rounds(
         steps = [(waiting[completion.id], completion) for completion in completions]
 
 
-def _overlapped(
-    engine: RolloutEngine,
-    threads: EnvironmentThreads,
-    episodes: Sequence[Episode],
-    concurrency: int,
-    finished: Callable[[Episode], None],
-) -> None:
+def _overlapped(engine: RolloutEngine, begun: Begun, concurrency: int, finished: Callable[[Episode], None]) -> None:
     """Environments and generation side by side: a turn is submitted as soon as its environment has answered."""
-    queue = deque(episodes)
-    stepping = 0
+    threads, queue = begun.threads, deque(begun.episodes[begun.opened :])
+    stepping = begun.opened
     generating: dict[int, Episode] = {}
     while queue or stepping or generating:
         while queue and stepping + len(generating) < concurrency:

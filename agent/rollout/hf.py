@@ -8,7 +8,7 @@ continues the cache of its last one, so only the observation is computed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 from torch.nn.functional import pad
@@ -20,7 +20,7 @@ from ..model.positions import mrope_positions
 from ..model.processor import ProcessedImage
 from ..types import ImageSpan
 from .engine import Completion, Request
-from .hf_batch import NOTHING, Batch, Past, Prefilled, Running, aligned
+from .hf_batch import NOTHING, Batch, Key, Past, Prefilled, Running, aligned, key_of
 
 # Finished rows stay in the batch until half of it has finished, or others join. Below this many rows a step is hardly
 # faster, and matrix products of a few rows round in another way than those of many.
@@ -137,7 +137,8 @@ class TransformersEngine:
 
     def _admit(self, requests: list[Request]) -> None:
         """Rows that have finished leave, and these join."""
-        pairs = [(request, self._take_past(request) or self._prompt_of_sibling(request)) for request in requests]
+        siblings = {row.key: row for row in self._batch.rows if row.active} if self._batch else {}
+        pairs = [(request, self._take_past(request) or self._prompt_of(request, siblings)) for request in requests]
         self._leave(0)
         if self._batch is not None:
             self._batch.squeeze()
@@ -171,7 +172,7 @@ class TransformersEngine:
             batch.keep(staying)
 
     def _prefill_fresh(self, requests: list[Request]) -> Batch:
-        keys = [_key(request) for request in requests]
+        keys = [key_of(request) for request in requests]
         distinct = dict(zip(keys, requests, strict=True))
         index = {key: row for row, key in enumerate(distinct)}
         cache = DynamicCache(config=self.model.config.get_text_config())
@@ -259,15 +260,12 @@ class TransformersEngine:
         same = past.images == tuple(image.sha256 for image in request.images[: len(past.images)])
         return past if continues and same else None
 
-    def _prompt_of_sibling(self, request: Request) -> Past | None:
-        """The cache of an equal prompt whose first turn is being generated: a sibling that joined earlier."""
+    def _prompt_of(self, request: Request, running: Mapping[Key, Running]) -> Past | None:
+        """The cache of an equal prompt whose answer is being generated: a sibling that joined earlier."""
         if self._batch is None or request.token_ids[-1] == self.image_token_id:
             return None
-        for row in self._batch.rows:
-            other = row.request
-            if row.active and _key(other) == _key(request):
-                return self._batch.prompt(row)
-        return None
+        row = running.get(key_of(request))
+        return None if row is None else self._batch.prompt(row)
 
 
 def expand(
@@ -285,8 +283,3 @@ def expand(
         spans.append(ImageSpan(len(expanded), image.tokens, image.grid, image.sha256))
         expanded += [token] * image.tokens
     return expanded, spans
-
-
-def _key(request: Request) -> tuple[int, tuple[str, ...], tuple[int, ...]]:
-    """Equal for requests whose rows are equal, token for token and pixel for pixel."""
-    return len(request.token_ids), tuple(image.sha256 for image in request.images), request.token_ids

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -18,6 +19,8 @@ from transformers import DynamicCache
 from ..seeds import uniforms
 from .distribution import draw, token_logprobs
 from .engine import Request
+
+Key: TypeAlias = tuple[tuple[str, ...], tuple[int, ...]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,16 +53,23 @@ class Prefilled:
 
 @dataclass(eq=False)
 class Running:
-    """A request in the batch. `length`: expanded tokens of its prompt; `position`: of the first token drawn after it;
-    `uniforms`: (max_tokens,), one for each draw."""
+    """A request in the batch. `key`: equal for requests whose rows are equal, token for token and pixel for pixel;
+    `length`: expanded tokens of its prompt; `position`: of the first token drawn after it; `uniforms`: (max_tokens,),
+    one for each draw."""
 
     request: Request
+    key: Key
     length: int
     position: int
     uniforms: np.ndarray
     tokens: list[int] = field(default_factory=list)
     logprobs: list[float] = field(default_factory=list)
     active: bool = True
+
+
+def key_of(request: Request) -> Key:
+    """What tells requests apart."""
+    return tuple(image.sha256 for image in request.images), request.token_ids
 
 
 class Batch:
@@ -77,7 +87,9 @@ class Batch:
         """Row i continues row `index[i]` of `start`, or row i."""
         places = range(len(requests)) if index is None else index
         self.rows = [
-            Running(r, start.lengths[k], start.positions[k], uniforms(r.sampling.seed, r.sampling.max_tokens))
+            Running(
+                r, key_of(r), start.lengths[k], start.positions[k], uniforms(r.sampling.seed, r.sampling.max_tokens)
+            )
             for r, k in zip(requests, places, strict=True)
         ]
         device = start.mask.device

@@ -12,12 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..errors import CheckpointError, ObservationError
-from ..model.processor import ProcessedImage, Processor
+from ..model.processor import Picture, ProcessedImage, Processor
 from ..types import ImageSpan, Row, Segment
 from .chat import FIRST, ChatFamily, ObservationRole, read_chat_family
 from .conversation import Conversations, Message, cutter
-
-SAMPLED = 16  # every 16th pixel either way tells most pictures apart
 
 
 @dataclass(frozen=True)
@@ -53,12 +51,11 @@ class Renderer:
         self._conversations = Conversations(processor.tokenizer, processor.control_tokens, self.family.plain_roles)
         self._control = cutter(processor.control_tokens)
         self._pixels: dict[str, ProcessedImage] = {}
-        self._latest: dict[tuple[tuple[int, ...], bytes], ProcessedImage] = {}
         self._prompts: dict[tuple[str, tuple[str, ...], int], Segment] = {}
         self._cuts: dict[str, list[str]] = {}
         self._check_tokens()
 
-    def prompt(self, text: str, images: Sequence[np.ndarray], turn: int = 0) -> Segment:
+    def prompt(self, text: str, images: Sequence[Picture], turn: int = 0) -> Segment:
         """The first (or rebuilt) prompt, up to where the policy's answer begins. Siblings share one."""
         content = self._content(text, images, self.family.image)
         key = (text, tuple(part.sha256 for part in content if isinstance(part, ProcessedImage)), turn)
@@ -94,7 +91,7 @@ class Renderer:
                 parts.append(next(waiting) if piece == self.processor.image_token else Trusted(piece))
         return self._segment("prompt", parts, turn)
 
-    def observation(self, text: str, images: Sequence[np.ndarray], turn: int, answer_ended: bool) -> Segment:
+    def observation(self, text: str, images: Sequence[Picture], turn: int, answer_ended: bool) -> Segment:
         """What the environment answered, as the next message, up to where the next answer begins.
 
         `answer_ended`: whether the policy sampled its end token; if not (cut by the token limit), the end token is put
@@ -142,7 +139,6 @@ class Renderer:
     def forget(self, keep: Sequence[str] = ()) -> None:
         """Drop the pixels of episodes that are over; `keep` names those still needed."""
         self._pixels = {key: self._pixels[key] for key in keep}
-        self._latest.clear()
         self._prompts.clear()  # they hold pictures that may be gone now
 
     def _check_tokens(self) -> None:
@@ -158,9 +154,7 @@ class Renderer:
                 "of the pieces between its control tokens: it looks across them. Use a byte-level tokenizer"
             )
 
-    def _content(
-        self, text: str, images: Sequence[np.ndarray], frame: str
-    ) -> list[Trusted | Untrusted | ProcessedImage]:
+    def _content(self, text: str, images: Sequence[Picture], frame: str) -> list[Trusted | Untrusted | ProcessedImage]:
         """A message's content; `frame` is what stands for one picture."""
         before, _, after = frame.partition(self.processor.image_token)
         parts: list[Trusted | Untrusted | ProcessedImage] = []
@@ -168,16 +162,8 @@ class Renderer:
             parts += [Trusted(before), self._processed(image), Trusted(after)]
         return [*parts, Untrusted(text)]
 
-    def _processed(self, image: np.ndarray) -> ProcessedImage:
-        """The processed picture. That of a sibling is found by comparing pixels: hashing them costs twenty times as
-        much, and in a group all but one are siblings."""
-        if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3:
-            return self.processor.process(image)
-        key = (image.shape, image[::SAMPLED, ::SAMPLED].tobytes())
-        latest = self._latest.get(key)
-        if latest is None or not _same_pixels(latest.original, image):
-            self._latest[key] = latest = self.processor.process(image)
-        return latest
+    def _processed(self, image: Picture) -> ProcessedImage:
+        return image if isinstance(image, ProcessedImage) else self.processor.process(image)
 
     def _segment(self, kind: str, parts: Sequence[Trusted | Untrusted | ProcessedImage], turn: int) -> Segment:
         ids: list[int] = []
@@ -221,13 +207,6 @@ class Renderer:
         if text not in self._cuts:
             self._cuts[text] = [piece for piece in self._control.split(text) if piece]
         return self._cuts[text]
-
-
-def _same_pixels(one: np.ndarray, other: np.ndarray) -> bool:
-    """Whether two uint8 arrays of one shape are equal; eight bytes at a time where they can be."""
-    if one.size % 8 or not (one.flags.c_contiguous and other.flags.c_contiguous):
-        return np.array_equal(one, other)
-    return bool((one.reshape(-1).view(np.uint64) == other.reshape(-1).view(np.uint64)).all())
 
 
 def checked_observation(observation: object, where: str) -> tuple[str, tuple[np.ndarray, ...]]:

@@ -36,6 +36,10 @@ class EnvironmentThreads:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Wait for the calls that are being made; those that wait for a thread are not made any more."""
         self._last = -1
         for _ in self._threads:
             self._asked.put(None)
@@ -67,10 +71,18 @@ class EnvironmentThreads:
         Raises:
             What an environment raised: the first in the order of `steps`, whichever was faster.
         """
+        self.ask(steps)
+        return self.answers(len(steps))
+
+    def ask(self, steps: Sequence[Step]) -> None:
+        """Begin to call these environments: `answers` waits for all of them, or `finished` for one after the other."""
         for index, step in enumerate(steps):
             self._ask(index, step)
-        answers: list[Received | BaseException | None] = [None] * len(steps)
-        for _ in steps:
+
+    def answers(self, count: int) -> list[Received]:
+        """What the `count` calls that were asked for together returned, in their order; raises as `all` does."""
+        answers: list[Received | BaseException | None] = [None] * count
+        for _ in range(count):
             index, _, answers[index] = self._answered.get()
             self._pending -= 1
             if isinstance(answers[index], BaseException):

@@ -2,9 +2,11 @@
 
 import io
 import math
+import time
 from dataclasses import replace
 from itertools import permutations
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -25,9 +27,9 @@ from agent.progress import Progress
 from agent.records import read_trajectories
 from agent.rollout.hf import TransformersEngine
 from agent.run_directory import RunDirectory
-from agent.train import Finished, learner_of, train
+from agent.train import Finished, learn, learner_of, train
 from agent.types import Trajectory
-from tests.agent.run_fixtures import Hooks, small_config
+from tests.agent.run_fixtures import Hooks, Parity, small_config
 
 
 def prepared(tmp_path: Path, **areas: dict[str, object]) -> tuple[Config, Parts]:
@@ -303,3 +305,41 @@ def test_a_stop_that_was_asked_for_ends_after_the_step_and_is_saved(tmp_path: Pa
     assert ended == Finished(2, True)
     assert latest_checkpoint(tmp_path / "run" / "checkpoints") == tmp_path / "run" / "checkpoints" / "step_2"
     assert replace(ended, interrupted=False) == Finished(2, False)
+
+
+@pytest.mark.parametrize("deterministic", [True, False])
+def test_the_next_environments_are_reset_while_the_weights_are_updated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, deterministic: bool
+) -> None:
+    resets: list[int] = []
+    plain = Parity.reset
+
+    def counted(self: Parity, **asked: Any) -> Any:
+        resets.append(1)
+        return plain(self, **asked)
+
+    before: list[int] = []
+
+    def waited(*arguments: Any) -> dict[str, float]:
+        config, step = arguments[0], arguments[4]
+        each = config.rollout.prompts_per_step * config.rollout.group_size
+        patience = iter(range(10_000))
+        while len(resets) < each * min(step + 2, config.optimizer.steps) and next(patience, None) is not None:
+            time.sleep(0.001)
+        before.append(len(resets) // each)
+        return learn(*arguments)
+
+    config, parts = prepared(tmp_path, rollout={"deterministic": deterministic})
+    monkeypatch.setattr(Parity, "reset", counted)
+    monkeypatch.setattr("agent.train.learn", waited)
+    trained(config, parts)
+    assert before == [2, 3, 3]  # nothing is begun behind the last step
+
+
+def test_a_run_that_resets_ahead_is_one_that_does_not(tmp_path: Path) -> None:
+    found = []
+    for ahead in (True, False):
+        config, parts = prepared(tmp_path / str(ahead), rollout={"reset_ahead": ahead})
+        trained(config, parts)
+        found.append(copied(parts))
+    assert all(torch.equal(tensor, found[1][name]) for name, tensor in found[0].items())

@@ -4,6 +4,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -270,3 +271,73 @@ def test_a_failure_of_the_infrastructure_touches_its_own_episode_only(
 def test_no_episodes_give_no_trajectories(one_renderer: Renderer, pool_of: PoolOf, deterministic: bool) -> None:
     options = DriverOptions(9, 2, deterministic)
     assert EpisodeDriver(scripted(), one_renderer, pool_of(world), options).run([], BUDGET) == []
+
+
+def counting(resets: list[int | None]) -> Callable[..., list[Any]]:
+    def script(seed: int | None, task: int | None) -> list[Any]:
+        resets.append(task)
+        return world(seed, task)
+
+    return script
+
+
+@BOTH
+@pytest.mark.parametrize("concurrency", [3, 100])
+def test_what_was_begun_is_played_as_if_it_were_not_and_is_reset_once(
+    one_renderer: Renderer, pool_of: PoolOf, deterministic: bool, concurrency: int
+) -> None:
+    resets: list[int | None] = []
+    options = DriverOptions(concurrency, 2, deterministic)
+    driver = EpisodeDriver(scripted(), one_renderer, pool_of(counting(resets)), options)
+    driver.begin(specs(9), BUDGET)
+    while len(resets) < min(concurrency, 9):
+        time.sleep(0.001)  # nobody runs anything: the environments are reset all the same
+    begun = driver.run(specs(9), BUDGET)
+    assert sorted(task or 0 for task in resets) == list(range(9))
+    assert begun == EpisodeDriver(scripted(), one_renderer, pool_of(world), options).run(specs(9), BUDGET)
+
+
+@pytest.mark.parametrize("other", [(specs(3), BUDGET), (specs(9), replace(BUDGET, temperature=0.5))])
+def test_other_episodes_than_were_begun_begin_anew(one_renderer: Renderer, other: tuple[Any, Budget]) -> None:
+    made: list[ScriptedEnvironment] = []
+
+    def make(spec: EnvironmentSpec) -> ScriptedEnvironment:
+        made.append(ScriptedEnvironment(world))
+        return made[-1]
+
+    pool = EnvironmentPool(EnvironmentSpec("Test/Scripted-v0"), make)
+    driver = EpisodeDriver(scripted(), one_renderer, pool, DriverOptions(9, 2))
+    driver.begin(specs(9), BUDGET)
+    assert [t.task for t in driver.run(*other)] == list(range(len(other[0])))
+    assert len(made) == 9  # those that had been opened were given back
+    driver.begin(specs(9), BUDGET)
+    driver.close()
+    assert all(env.closed for env in made)
+
+
+@BOTH
+def test_what_went_wrong_with_what_was_begun_is_told_by_the_run(
+    one_renderer: Renderer, pool_of: PoolOf, deterministic: bool
+) -> None:
+    driver = EpisodeDriver(
+        scripted(), one_renderer, pool_of(lambda seed, task: [ValueError("mine")]), DriverOptions(9, 2, deterministic)
+    )
+    driver.begin(specs(2), BUDGET)
+    with pytest.raises(EnvironmentFault, match="mine"):
+        driver.run(specs(2), BUDGET)
+
+
+def test_an_environment_that_cannot_be_made_ahead_is_told_by_the_run(one_renderer: Renderer) -> None:
+    made = iter(range(2))
+
+    def make(spec: EnvironmentSpec) -> ScriptedEnvironment:
+        if next(made, None) is None:
+            raise OSError("no more")
+        return ScriptedEnvironment(world)
+
+    pool = EnvironmentPool(EnvironmentSpec("Test/Scripted-v0"), make)
+    driver = EpisodeDriver(scripted(), one_renderer, pool, DriverOptions(9, 2))
+    driver.begin(specs(3), BUDGET)
+    with pytest.raises(OSError, match="no more"):
+        driver.run(specs(3), BUDGET)
+    assert len(driver.run(specs(2), BUDGET)) == 2  # both that there are were given back

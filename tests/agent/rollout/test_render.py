@@ -1,7 +1,6 @@
 """Messages and pictures to tokens."""
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import pytest
@@ -153,29 +152,23 @@ def test_what_is_no_observation_is_refused_with_what_came(observation: object, w
         checked_observation(observation, "somewhere")
 
 
-def test_a_siblings_picture_is_processed_once_and_one_with_another_pixel_is_not_it(
-    one_renderer: Renderer,
+def test_a_picture_that_has_been_processed_is_taken_as_it_is(
+    one_renderer: Renderer, picture: Callable[..., np.ndarray], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: list[np.ndarray] = []
-    process = one_renderer.processor.process
+    processed = one_renderer.processor.process(picture(40, 50, 3))
+    expected = one_renderer.prompt("look", (picture(40, 50, 3),))
+    monkeypatch.setattr(one_renderer.processor, "process", None)
+    assert one_renderer.prompt("look", (processed,)) == expected
+    assert one_renderer.pixels(processed.sha256) is processed
 
-    class Counted:
-        def __getattr__(self, name: str) -> Any:
-            return getattr(original, name)
 
-        def process(self, image: np.ndarray) -> Any:
-            asked.append(image)
-            return process(image)
-
-    original = one_renderer.processor
-    renderer = Renderer(original)
-    renderer.processor = Counted()  # type: ignore[assignment]
-    picture = np.random.default_rng(0).integers(0, 256, (56, 84, 3), dtype=np.uint8)
-    other = picture.copy()
-    other[17, 17, 2] ^= 1  # between the sampled pixels
-    shown = [renderer.prompt("q", (image,)).images[0].sha256 for image in (picture, picture.copy(), other, picture)]
-    assert shown[0] == shown[1] == shown[3] != shown[2]
-    assert len(asked) == 3
-    renderer.forget()
-    renderer.prompt("q", (picture,))
-    assert renderer.pixels(shown[0]).sha256 == shown[0]
+def test_pixels_are_forgotten_but_for_those_that_are_still_needed(
+    one_renderer: Renderer, picture: Callable[..., np.ndarray]
+) -> None:
+    renderer = Renderer(one_renderer.processor)
+    first, second = (renderer.prompt("q", (picture(40, 50, k),)).images[0].sha256 for k in (1, 2))
+    renderer.forget((second,))
+    assert renderer.known(first) is None
+    assert renderer.pixels(second).sha256 == second
+    renderer.prompt("q", (picture(40, 50, 1),))
+    assert renderer.pixels(first).sha256 == first
