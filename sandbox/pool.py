@@ -11,6 +11,7 @@ import random
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Protocol
 
 from .breaker import Breaker
@@ -91,6 +92,7 @@ class LanePool(Closing):
         self._waiting = 0
         self._changed = threading.Condition()
         self._facts: dict[str, str] | None = None
+        self._broken: str | None = None  # why the gardener ended, if nobody closed the pool
         self._pid = os.getpid()
         self.closed = False
         self._counts = {"leases": 0, "programs": 0, "started": 0, "lost": 0, "retried": 0, "replaced": 0, "refused": 0}
@@ -139,6 +141,8 @@ class LanePool(Closing):
                 self._retire(self._idle.pop())
             self._changed.notify_all()
         self._gardener.join()
+        if self._broken is not None:
+            self._wind_up()
 
     def abandon(self) -> None:
         """In a forked child: let go of the parent's lanes without touching them."""
@@ -198,6 +202,8 @@ class LanePool(Closing):
                 while True:
                     if self.closed:
                         raise Lost("this sandbox is closed; open another")
+                    if self._broken is not None:
+                        raise Lost(f"the thread that starts lanes has ended: {self._broken}; open another sandbox")
                     while self._idle:
                         lane = self._idle.pop()
                         if lane.alive:
@@ -251,6 +257,15 @@ class LanePool(Closing):
     # --- the thread that starts and stops them -----------------------------------------------------------------------
 
     def _tend(self) -> None:
+        try:
+            self._tend_until_closed()
+        except BaseException as error:  # or callers would wait for ever for lanes that nobody starts
+            with self._changed:
+                self._broken = _told(error)
+                self._changed.notify_all()
+            raise
+
+    def _tend_until_closed(self) -> None:
         closing = False
         while not closing:
             with self._changed:
@@ -280,8 +295,11 @@ class LanePool(Closing):
                 if not self._retired:
                     return
                 lane = self._retired.pop()
-            lane.close()
-            self._source.stop(lane)
+            # Whatever a lane's end breaks, others are started and stopped all the same.
+            with suppress(Exception):
+                lane.close()
+            with suppress(Exception):
+                self._source.stop(lane)
 
     def _missing(self) -> bool:
         """Whether there are fewer lanes than wanted, be it by those who wait now."""
@@ -298,11 +316,11 @@ class LanePool(Closing):
     def _start_one(self) -> None:
         try:
             lane = self._source.start()
-        except InfrastructureError as error:
+        except Exception as error:  # also what a client of the engine raises that nobody has seen before
             with self._changed:
                 self._lanes -= 1
                 self._starting = 0
-                self._breaker.failed(str(error))
+                self._breaker.failed(_told(error))
                 self._changed.notify_all()
             return
         with self._changed:
@@ -312,6 +330,10 @@ class LanePool(Closing):
             if self._facts is None:
                 self._facts = self._source.describe(lane.hello)
         self.give(lane)
+
+
+def _told(error: BaseException) -> str:
+    return str(error) if isinstance(error, InfrastructureError) else f"{type(error).__name__}: {error}"
 
 
 def check_lanes(lanes: object, default: int) -> int:

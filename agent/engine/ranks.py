@@ -134,13 +134,12 @@ def join(train: str) -> Ranks:
     if train != "fsdp2":
         return ALONE
     if not dist.is_initialized():
+        # Numbers and objects go by gloo whatever the device; tensors of a GPU by NCCL.
+        backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
         if "RANK" not in os.environ:  # not started by torchrun: a group of one
             os.environ |= {"RANK": "0", "WORLD_SIZE": "1", "LOCAL_RANK": "0", "MASTER_ADDR": "127.0.0.1"}
             os.environ.setdefault("MASTER_PORT", "0")
-            store = dist.HashStore()
-            dist.init_process_group("gloo", store=store, rank=0, world_size=1, timeout=TIMEOUT)
+            dist.init_process_group(backend, store=dist.HashStore(), rank=0, world_size=1, timeout=TIMEOUT)
         else:
-            # Numbers and objects go by gloo whatever the device; tensors of a GPU by NCCL.
-            backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
             dist.init_process_group(backend, timeout=TIMEOUT)
     return Ranks(dist.get_rank(), dist.get_world_size())

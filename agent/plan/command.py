@@ -141,7 +141,8 @@ def placement_of(config: Config, accelerator: bool, processes: int) -> Placement
     """
     engine = config.engine
     if engine.train == "fsdp2":
-        return Placement(processes, engine.fsdp2.offload, accelerator, engine.offload)
+        shards = engine.fsdp2
+        return Placement(True, processes, shards.offload, shards.accumulate, accelerator, engine.offload)
     if processes > 1:
         raise ConfigError(f"--processes {processes}: engine.train: {engine.train} is for one; use --engine.train fsdp2")
     return Placement(accelerator=accelerator, waits=engine.offload)

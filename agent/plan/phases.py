@@ -37,20 +37,32 @@ class Placement:
     """How the train engine lays its state out.
 
     Attributes:
+        sharded: The engine is fsdp2: it keeps weights and gradients in float32 whatever computes, and gathers them
+            layer by layer.
         shards: Processes that weights, gradients and optimizer state are divided among.
         offload: The shards wait in host memory; only what is being computed is on the device.
         accelerator: The device is a GPU: AdamW moves all weights at once, and phases can send state to the host.
+        accumulate: Gradients are summed over processes once an update, and are whole until then.
         waits: What leaves the device in phases that do not need it: `engine.offload`.
     """
 
+    sharded: bool = False
     shards: int = 1
     offload: bool = False
+    accumulate: bool = False
     accelerator: bool = False
     waits: Literal["none", "optimizer", "all"] = "none"
 
     def held(self, size: int) -> int:
         """Bytes of sharded state that one device holds."""
         return 0 if self.offload else -(-size // self.shards)
+
+    def gradients(self, skeleton: Skeleton, seen: bool, several: bool) -> int:
+        """Bytes of gradients that wait for the optimizer. several: micro-batches an update."""
+        if not self.sharded:
+            return skeleton.gradient_bytes(seen)
+        whole = skeleton.gradient_bytes(seen, itemsize=4)
+        return whole if several and self.accumulate and not self.offload else self.held(whole)
 
 
 @dataclass(frozen=True)
@@ -101,7 +113,7 @@ def make_plan(
     sync = dict(staying) | {"trainer weights": state["trainer weights"]}
     if not config.engine.shared and config.engine.rollout != "remote":
         sync["sampler weights"] = skeleton.weight_bytes
-    if placement.shards > 1 or placement.offload:
+    if placement.sharded:
         sync["gathered weights"] = max(weight.nbytes for weight in skeleton.model.parameters())
     return Plan({"rollout": rollout, "sync": sync, "update": update})
 
@@ -118,25 +130,32 @@ def most_of(before: Mapping[str, int], moments: Sequence[Mapping[str, int]]) -> 
 
 def _state(config: Config, skeleton: Skeleton, dtype: str, placement: Placement) -> dict[str, int]:
     """What lives from step to step."""
-    algorithm, weights = resolve(config), skeleton.weight_bytes
+    algorithm, wide = resolve(config), placement.sharded
     state = {
-        "trainer weights": placement.held(weights),
-        "optimizer state": placement.held(optimizer_bytes(skeleton)),
+        "trainer weights": placement.held(_weights(skeleton, wide)),
+        "optimizer state": placement.held(optimizer_bytes(skeleton, wide)),
     }
     if algorithm.needs_reference:
         base = config.model.lora.rank and not config.cold_start.sources  # the model with its adapter switched off
         state["reference"] = 0 if base else make_skeleton(config, dtype, whole=True).weight_bytes  # never in shards
     if algorithm.needs_values and config.critic.trunk == "own":
         trunk = make_skeleton(config, dtype, whole=True)
+        whole = _weights(trunk, wide) + optimizer_bytes(trunk, wide)
         head = 0 if _tied(trunk) else trunk.model.lm_head.weight.nbytes
-        copies = optimizer_bytes(trunk) * (trunk.weight_bytes - head) // trunk.weight_bytes
-        state["critic"] = placement.held(trunk.weight_bytes - head + copies)
+        state["critic"] = placement.held(whole * (trunk.weight_bytes - head) // trunk.weight_bytes)
     return state
 
 
-def optimizer_bytes(skeleton: Skeleton) -> int:
-    """AdamW's two moments in float32 and, where weights are not float32, copies that are."""
-    return sum(weight.numel() * (8 if weight.itemsize == 4 else 12) for weight in skeleton.trained)
+def _weights(skeleton: Skeleton, wide: bool) -> int:
+    """Bytes of the weights that the trainer keeps. wide: in float32."""
+    if not wide:
+        return skeleton.weight_bytes
+    return sum(4 * tensor.numel() for tensor in (*skeleton.model.parameters(), *skeleton.model.buffers()))
+
+
+def optimizer_bytes(skeleton: Skeleton, wide: bool = False) -> int:
+    """AdamW's two moments in float32 and, where weights are not float32 (nor kept so: wide), copies that are."""
+    return sum(weight.numel() * (8 if wide or weight.itemsize == 4 else 12) for weight in skeleton.trained)
 
 
 def _staying(config: Config, state: Mapping[str, int], placement: Placement) -> dict[str, int]:
@@ -163,14 +182,14 @@ def _update(
     head = Head(config.rollout.temperature, BANNED, config.optimizer.logprob_chunk, config.algorithm.entropy_coef != 0)
     blocks = chain(skeleton, shape, head)
     before = dict(state) | _gathered(skeleton, placement)
-    gradients = placement.held(skeleton.gradient_bytes(bool(patches)))
+    gradients = placement.gradients(skeleton, bool(patches), shape.accumulated)
     moments = [
         _pass(blocks, before, gradients, shape),
         before | {"gradients": gradients} | step_bytes(skeleton, placement),
     ]
     if resolve(config).needs_values and config.critic.trunk == "own":
         trunk = make_skeleton(config, dtype, whole=True)
-        of_trunk = placement.held(trunk.gradient_bytes(bool(patches)))
+        of_trunk = placement.gradients(trunk, bool(patches), shape.accumulated)
         moments += [
             _pass(chain(trunk, shape, None), before, of_trunk, shape),
             before | {"gradients": of_trunk} | step_bytes(trunk, placement),
@@ -187,7 +206,7 @@ def step_bytes(skeleton: Skeleton, placement: Placement) -> dict[str, int]:
     other weights, and the denominator of AdamW: of all weights at once on a GPU; on a CPU of one at a time, made in two
     steps, while that of the one before is still there."""
     sizes = [4 * weight.numel() for weight in skeleton.trained]
-    copied = sum(4 * weight.numel() for weight in skeleton.trained if weight.itemsize != 4)
+    copied = sum(4 * weight.numel() for weight in skeleton.trained if weight.itemsize != 4 and not placement.sharded)
     one_by_one = max(before + 2 * size for before, size in pairwise([0, *sizes]))
     working = sum(sizes) if placement.accelerator else one_by_one
     return {"optimizer step": placement.held(copied + working)}
@@ -195,7 +214,7 @@ def step_bytes(skeleton: Skeleton, placement: Placement) -> dict[str, int]:
 
 def _gathered(skeleton: Skeleton, placement: Placement) -> dict[str, int]:
     """Whole weights of the layer that is computed and of the next one, and the gradient of one, if state is sharded."""
-    if placement.shards == 1 and not placement.offload:
+    if not placement.sharded:
         return {}
     root = sum(
         w.nbytes for name, w in skeleton.model.named_parameters() if ".layers." not in name and ".blocks." not in name

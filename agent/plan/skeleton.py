@@ -48,11 +48,13 @@ class Skeleton:
     def trained(self) -> list[torch.nn.Parameter]:
         return [weight for weight in self.model.parameters() if weight.requires_grad]
 
-    def gradient_bytes(self, seen: bool) -> int:
-        """Of all gradients. seen: there are pictures; without any, only the language model gets gradients."""
+    def gradient_bytes(self, seen: bool, itemsize: int = 0) -> int:
+        """Of all gradients. seen: there are pictures; without any, only the language model gets gradients; itemsize: of
+        a number, 0: as the weight's."""
         held = parts(self.model)
         learning = held.values() if seen else (held["language"],)
-        return sum(weight.nbytes for part in learning for weight in part.values() if weight.requires_grad)
+        learned = [weight for part in learning for weight in part.values() if weight.requires_grad]
+        return sum(weight.numel() * (itemsize or weight.itemsize) for weight in learned)
 
     @property
     def weight_bytes(self) -> int:

@@ -381,3 +381,49 @@ def test_a_forked_child_must_open_its_own() -> None:
 def test_an_unknown_state_is_refused() -> None:
     with pool_of(Workshop()) as pool, pytest.raises(RequestError, match="files, variables"):
         pool.lease("all")
+
+
+class Odd(Workshop):
+    """What no source should raise, from one of its methods; `wanted` only in the thread that starts lanes."""
+
+    def __init__(self, where: str) -> None:
+        super().__init__()
+        self.odd = where
+
+    def _maybe(self, where: str) -> None:
+        if self.odd == where:
+            raise ValueError("nobody has seen this before")
+
+    def start(self) -> Lane:
+        self._maybe("start")
+        return super().start()
+
+    def stop(self, lane: Lane) -> None:
+        self._maybe("stop")
+
+    def wanted(self) -> int:
+        if threading.current_thread().name == "sandbox-lanes":
+            self._maybe("wanted")
+        return super().wanted()
+
+
+def test_an_odd_error_of_the_source_is_a_lane_that_cannot_be_started() -> None:
+    workshop = Odd("start")
+    with pool_of(workshop, breaker=Breaker(failures=2, first=0.04, most=0.1)) as pool:
+        with pytest.raises(Lost, match="ValueError: nobody has seen this before"):
+            pool.exec("", {}, LIMITS)
+        workshop.odd = ""
+        until(lambda: pool.stats()["free"] == 1)
+        assert pool.exec("", {}, LIMITS).ok
+
+
+def test_a_lane_that_cannot_be_stopped_does_not_keep_others_from_starting() -> None:
+    with pool_of(Odd("stop"), max_uses=1) as pool:
+        assert [pool.exec("", {}, LIMITS).stdout for _ in range(3)] == ["out"] * 3
+        until(lambda: pool.stats()["replaced"] == 3)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_callers_never_wait_for_lanes_that_nobody_starts() -> None:
+    with pool_of(Odd("wanted")) as pool, pytest.raises(Lost, match=r"has ended: ValueError: .* open another sandbox"):
+        pool.exec("", {}, LIMITS)
