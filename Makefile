@@ -13,7 +13,7 @@ STAMP := $(VENV)/.set-up
 TORCH := $(shell grep '^torch==' constraints.txt)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test verify-learning verify-tasks verify-last-turn verify-overlap verify-exactness verify-faults verify-step-time verify-algorithms verify-mutation verify-environments verify-sandboxes verify-chaos verify-search lint format clean
+.PHONY: help setup demo test verify-learning verify-tasks verify-last-turn verify-overlap verify-exactness verify-faults verify-step-time verify-device verify-algorithms verify-mutation verify-environments verify-sandboxes verify-chaos verify-search lint format clean
 
 help:
 	@echo 'make setup    install everything into $(VENV); quick when nothing changed'
@@ -27,6 +27,8 @@ help:
 	@echo 'make verify-exactness    1,000 random episodes, and planted faults, into bench/exactness.md; about ten minutes'
 	@echo 'make verify-faults    runs in which a fifth of the tool calls fail, into bench/faults.md; about ten minutes'
 	@echo 'make verify-step-time    where the time of a step goes, into bench/step_time.md; a minute'
+	@echo 'make verify-device    every weight of a 4B model trained under 24 GiB, into bench/device_4b.md; needs a GPU, ten minutes;'
+	@echo '              ARGS="--shape small" shows on a CPU that it runs'
 	@echo 'make verify-algorithms    six algorithms over three seeds, into bench/algorithms.md; about 40 minutes'
 	@echo 'make verify-mutation    mutants of agent/objective, into bench/mutation.md; about an hour'
 	@echo 'make verify-environments    speed, and 10,000 fuzzed texts each, into bench/environments.md; about half an hour'
@@ -97,6 +99,9 @@ verify-faults: $(STAMP)
 
 verify-step-time: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python bench/step_time.py $(ARGS)
+
+verify-device: $(STAMP)
+	$(BIN)/python bench/device.py --shape 4b --cap 24GiB $(ARGS)
 
 verify-algorithms: $(STAMP)
 	$(BIN)/python bench/credit.py

@@ -178,7 +178,9 @@ def profiled(config: Config, parts: Parts, peaks: dict[str, float]) -> dict[str,
             for event in sorted(changes, key=lambda event: event.start_ns()):
                 now += event.nbytes()
                 most = max(most, now)
-            peaks[phase] = (before + most) / GIB
+            # On a CPU what comes back to the device is only accounted for: it was there all the time.
+            back = sum(o.held() for o in parts.memory.owners) - now
+            peaks[phase] = (max(before, back) + most) / GIB
             return returned
 
         setattr(owner, method, watched)
