@@ -73,11 +73,14 @@ class LoraConfig:
         rank: Of the adapters; 0: the weights themselves are trained.
         alpha: Adapters are scaled by alpha / rank.
         target: "language" (the language model's linear layers), "all-linear", or a regular expression of module names.
+        quantize: "nf4": the weights under the adapters are kept in four bits (QLoRA), which is meant for GPUs; "none":
+            as they are.
     """
 
     rank: int = 0
     alpha: float = 16.0
     target: str = "language"
+    quantize: Literal["none", "nf4"] = "none"
 
 
 @dataclass(frozen=True)

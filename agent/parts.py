@@ -25,6 +25,7 @@ from .evaluate import task_count
 from .failures import check as check_failures
 from .model import lora
 from .model.boxes import with_boxes
+from .model.four_bit import quantize
 from .model.load import VLM, load_vlm
 from .model.tiny import make_tiny_vlm
 from .model.trainable import freeze, gradient_norms, parameter_groups
@@ -195,11 +196,15 @@ def build(config: Config, folder: Path, checkpoint: Path | None, ranks: Ranks = 
         torch.set_num_threads(config.model.torch_threads)
     algorithm, terms = resolve(config), make_terms(config.reward.terms)
     check_sharded(config, ranks)
+    _check_quantized(config)
     adapted, sharded = config.model.lora.rank > 0, config.engine.train == "fsdp2"
     origin = start if checkpoint is None or adapted else checkpoint
     # What is sharded begins in float32, which the optimizer moves, and in host memory: the device holds shards only.
-    vlm = load_vlm(origin, "float32", "cpu") if sharded else load_vlm(origin, dtype, device)
+    quantized = config.model.lora.quantize != "none"
+    vlm = load_vlm(origin, "float32" if sharded else dtype, "cpu" if sharded or quantized else device)
     _choose_trained(config, vlm)
+    if quantized:
+        quantize(vlm.model, device)
     if adapted and checkpoint is not None:
         lora.load_adapter(vlm.model, checkpoint / lora.FOLDER)
     if config.model.gradient_checkpointing:
@@ -249,6 +254,21 @@ def _choose_trained(config: Config, vlm: VLM) -> None:
         lora.attach(vlm.model, options.rank, options.alpha, target=options.target, seed=seed, on=on)
     else:
         freeze(vlm.model, frozen)
+
+
+def _check_quantized(config: Config) -> None:
+    """Refuse four bits where there is no adapter above them, or where weights are kept in float32 shards."""
+    if config.model.lora.quantize == "none":
+        return
+    if not config.model.lora.rank:
+        raise ConfigError(
+            "model.lora.quantize: nf4 is for weights under an adapter, and model.lora.rank is 0: give a rank, such as "
+            "--model.lora.rank 16, or --model.lora.quantize none"
+        )
+    if config.engine.train == "fsdp2":
+        raise ConfigError(
+            "model.lora.quantize: nf4 goes with engine.train: local; fsdp2 keeps its shards in float32. Use one of them"
+        )
 
 
 def _train_engine(

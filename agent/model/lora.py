@@ -29,6 +29,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from ..errors import CheckpointError, ConfigError
+from .four_bit import base_weight, unquantized
 from .trainable import PARTS, part_of, parts
 
 FOLDER, ADAPTER, FULL = "adapter", "adapter_model.safetensors", "trained_in_full.safetensors"
@@ -149,10 +150,8 @@ def merged_tensors(model: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
 def fold(model: nn.Module) -> None:
     """Put the adapter into the weights for good and remove it; which weights require a gradient is not changed."""
     for name, layer in list(_layers(model)):
-        base = layer.get_base_layer()
-        base.weight.copy_(_folded(layer))
         parent, _, child = name.rpartition(".")
-        setattr(model.get_submodule(parent), child, base)
+        setattr(model.get_submodule(parent), child, unquantized(layer, _folded(layer)))
     if hasattr(model, "peft_config"):
         del model.peft_config
 
@@ -236,7 +235,7 @@ def fingerprint(model: nn.Module) -> str:
     """sha256 of some values of every weight under the adapter: equal for the same base, whatever has been learned."""
     digest = hashlib.sha256()
     for name, layer in _layers(model):
-        values = layer.get_base_layer().weight.detach().flatten()
+        values = base_weight(layer).detach().flatten()
         some = values[:: max(1, len(values) // PROBED)].float().cpu().contiguous()
         digest.update(name.encode() + some.numpy().tobytes())
     return digest.hexdigest()
@@ -247,7 +246,7 @@ def _layers(model: nn.Module) -> Iterator[tuple[str, LoraLinear]]:
 
 
 def _folded(layer: LoraLinear) -> torch.Tensor:
-    weight = layer.get_base_layer().weight
+    weight = base_weight(layer)
     product = layer.lora_B[NAME].weight.float() @ layer.lora_A[NAME].weight.float()
     return (weight.float() + layer.scaling[NAME] * product).to(weight.dtype)
 

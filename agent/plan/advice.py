@@ -104,6 +104,10 @@ _concurrency = ("rollout.concurrency", _halved(lambda c: c.rollout.concurrency, 
 _away = ("engine.offload", _is("optimizer", "all"))
 _adapters = ("model.lora.rank", _is(16))
 _bfloat16 = ("model.dtype", _is("bfloat16"))
+_four_bits = (
+    "model.lora.quantize",
+    lambda c: iter(("nf4",) if c.model.lora.rank and c.engine.train == "local" else ()),
+)
 _blind = ("optimizer.rates.vision", _is(0.0))
 
 # By owner, in the order in which one would try them. An option that this version does not have is passed over.
@@ -114,7 +118,7 @@ OPTIONS: dict[str, tuple[tuple[str, Values], ...]] = {
     "gradients": (_adapters, _blind),
     "optimizer state": (_away, _adapters, _blind),
     "optimizer step": (_adapters, _blind),
-    "trainer weights": (_bfloat16, _away),
+    "trainer weights": (_bfloat16, _away, _four_bits),
     "gathered weights": (_bfloat16,),
     "reference": (_away, _adapters),
     "critic": (_away, ("critic.trunk", _is("shared"))),

@@ -20,6 +20,7 @@ from ..model.load import DTYPES, FAMILIES
 from ..model.processor import load_image_processor, read_json
 from ..model.tiny import FAMILY, image_processor_settings, tiny_config
 from ..model.trainable import freeze, parts
+from .four_bit import quantize_on_meta
 from .live import META
 
 
@@ -141,5 +142,7 @@ def _mark(config: Config, model: PreTrainedModel) -> None:
     if options.rank:
         on = [part for part in rates if part not in frozen]
         lora.attach(model, options.rank, options.alpha, target=options.target, on=on)
+        if options.quantize != "none":
+            quantize_on_meta(model)
     else:
         freeze(model, frozen)

@@ -74,3 +74,17 @@ def test_a_device_that_no_option_makes_large_enough_is_told_so(capsys: pytest.Ca
     assert main(["plan", *SMALL, "--device-memory", "1MiB"]) == 3
     told = capsys.readouterr().out
     assert "does not fit" in told and "not enough" in told
+
+
+WIDE = ["--model.tiny.hidden", "512", "--model.tiny.feed_forward", "4096", "--model.tiny.layers", "4"]
+WIDE += ["--model.dtype", "bfloat16", "--engine.offload", "all", "--optimizer.micro_batch_tokens", "256"]
+
+
+@pytest.mark.parametrize(("rank", "expected"), [("4", "model.lora.quantize"), ("0", "model.lora.rank")])
+def test_four_bits_are_advised_for_weights_under_adapters(
+    capsys: pytest.CaptureFixture[str], rank: str, expected: str
+) -> None:
+    options = [*WIDE, "--model.lora.rank", rank]
+    _, before = planned(capsys, *options)
+    status, told = planned(capsys, *options, "--device-memory", str(int(0.9 * before["peak"])))
+    assert status == 3 and told["advice"]["option"] == expected

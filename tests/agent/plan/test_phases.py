@@ -19,6 +19,7 @@ from agent.config_algorithm import DivergenceConfig
 from agent.config_engine import EngineConfig, VllmConfig
 from agent.config_model import LoraConfig, ModelConfig, TinyShape
 from agent.errors import CheckpointError, ConfigError
+from agent.model.four_bit import quantize
 from agent.model.load import load_vlm
 from agent.model.tiny import make_tiny_vlm
 from agent.parts import _choose_trained
@@ -55,6 +56,8 @@ def tiny(folder: Path, shape: TinyShape, **model: object) -> ModelConfig:
 def real(config: Config, dtype: str = "float32", pictures: list[tuple[int, int]] = PICTURES) -> Update:
     vlm = load_vlm(config.model.path, dtype)
     _choose_trained(config, vlm)
+    if config.model.lora.quantize != "none":
+        quantize(vlm.model, "cpu")
     return update_of(config, vlm, LENGTHS, pictures)
 
 
@@ -81,6 +84,8 @@ CASES = {
     "checkpointed and wide": (WIDE, {"gradient_checkpointing": True}, {}, "float32", PICTURES),
     "bfloat16": (DEEP, {}, {}, "bfloat16", PICTURES),
     "adapters": (DEEP, {"lora": LoraConfig(4)}, {}, "float32", PICTURES),
+    "adapters over four bits": (WIDE, {"lora": LoraConfig(4, quantize="nf4")}, {}, "float32", PICTURES),
+    "adapters over four bits of bfloat16": (DEEP, {"lora": LoraConfig(4, quantize="nf4")}, {}, "bfloat16", PICTURES),
     "frozen eyes": (DEEP, {}, {"rates": RatesConfig(vision=0.0)}, "float32", PICTURES),
     "text alone": (DEEP, {}, {}, "float32", [(0, 0)] * 4),
 }
@@ -117,6 +122,15 @@ def test_weights_gradients_and_optimizer_state_are_exact_and_the_step_is_as_pred
     assert skeleton.gradient_bytes(seen=rank == 0) == made
     predicted = step_bytes(skeleton, Placement())["optimizer step"]
     assert predicted == pytest.approx(peak_of(engine.step), rel=BOUND)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_weights_of_four_bits_are_exact(dtype: str, tmp_path: Path) -> None:
+    config = recipe(tiny(tmp_path, WIDE, lora=LoraConfig(4, quantize="nf4")))
+    model = real(config, dtype).vlm.model
+    skeleton = make_skeleton(config, dtype)
+    assert skeleton.weight_bytes == sum(tensor.nbytes for tensor in (*model.parameters(), *model.buffers()))
+    assert skeleton.weight_bytes < make_skeleton(recipe(tiny(tmp_path, WIDE, lora=LoraConfig(4))), dtype).weight_bytes
 
 
 @pytest.mark.parametrize("wordy", [False, True])
