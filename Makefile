@@ -65,7 +65,7 @@ $(STAMP): $(BIN)/python pyproject.toml constraints.txt
 	if [ -n '$(TORCH_INDEX)' ]; then \
 		$(BIN)/python -m pip install --no-deps --index-url '$(TORCH_INDEX)' '$(TORCH)'; \
 	fi; \
-	$(BIN)/python -m pip install -c constraints.txt -e '.[dev,geometry,search,sandbox,openenv,remote,qlora]'; \
+	$(BIN)/python -m pip install -c constraints.txt -e '.[dev,geometry,search,sandbox,openenv,remote]'; \
 	touch $(STAMP); \
 	echo "set-up took $$((`date +%s` - start)) s"
 

@@ -19,8 +19,10 @@ from agent.model.load import VLM, load_vlm
 from agent.model.lora import adapter_off, attach, fold, load_adapter, merged_tensors, save_merged
 from agent.parts import build
 from agent.run import run
+from tests.agent.qlora import needs_bitsandbytes
 from tests.agent.run_fixtures import Hooks, quiet, small_config, weights
 
+pytestmark = needs_bitsandbytes
 # The sixteen values of NF4 (QLoRA, arXiv 2305.14314, appendix E), to the digits of float32.
 NF4 = (-1.0, -0.6961928, -0.5250731, -0.3949175, -0.2844414, -0.1847734, -0.0910500, 0.0)
 NF4 += (0.0795803, 0.1609302, 0.2461123, 0.3379152, 0.4407098, 0.5626170, 0.7229568, 1.0)

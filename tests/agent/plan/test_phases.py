@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -33,6 +34,7 @@ from agent.rollout.hf import TransformersEngine
 from agent.rollout.render import Renderer
 from tests.agent.checkpoints import write_checkpoint, write_composed
 from tests.agent.plan.measured import Update, peak_of, rows_of, update_of
+from tests.agent.qlora import needs_bitsandbytes
 
 BOUND = 0.1
 LENGTHS = [(190, 50)] * 4
@@ -91,7 +93,11 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("case", CASES)
+def marked(case: str) -> Any:
+    return pytest.param(case, marks=needs_bitsandbytes if "four bits" in case else ())
+
+
+@pytest.mark.parametrize("case", [marked(case) for case in CASES])
 def test_the_peak_of_a_gradient_is_as_predicted(case: str, tmp_path: Path) -> None:
     shape, model, optimizer, dtype, pictures = CASES[case]
     config = recipe(tiny(tmp_path, shape, **model), **optimizer)
@@ -124,7 +130,7 @@ def test_weights_gradients_and_optimizer_state_are_exact_and_the_step_is_as_pred
     assert predicted == pytest.approx(peak_of(engine.step), rel=BOUND)
 
 
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("dtype", [pytest.param(d, marks=needs_bitsandbytes) for d in ("float32", "bfloat16")])
 def test_weights_of_four_bits_are_exact(dtype: str, tmp_path: Path) -> None:
     config = recipe(tiny(tmp_path, WIDE, lora=LoraConfig(4, quantize="nf4")))
     model = real(config, dtype).vlm.model
