@@ -5,6 +5,8 @@ import io
 import json
 import os
 import signal
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -81,6 +83,29 @@ def test_interrupted_and_continued_equals_uninterrupted(tmp_path: Path) -> None:
     Hooks.set(None)
     assert run(cut, quiet()[0]).finished
     assert weights(tmp_path / "whole" / "run", 3) == weights(tmp_path / "cut" / "run", 3)
+
+
+def test_two_processes_that_each_have_a_vllm_train_as_one(tmp_path: Path) -> None:
+    sizes = {"rollout": {"prompts_per_step": 4}, "optimizer": {"steps": 2, "lr": 3e-4}}
+    one = small_config(tmp_path / "one", engine={"rollout": "vllm", "vllm": ENGINE.vllm}, **sizes)
+    assert run(one, quiet()[0]).finished
+    areas = {"engine": {"train": "fsdp2", "rollout": "vllm", "offload": "all", "vllm": {"cache_gib": 0.25}}, **sizes}
+    areas["model"] = {"path": one.model.path}
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone"]
+    script = str(Path(__file__).parent / "engine" / "sharded_run.py")
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run(
+        [*launcher, script, str(tmp_path / "two"), "run", json.dumps(areas)],
+        capture_output=True,
+        text=True,
+        timeout=400,
+        env=environment,
+    )
+    assert done.returncode == 0, done.stderr[-4000:]
+    ours, theirs = metrics_of(tmp_path / "two/run"), metrics_of(tmp_path / "one/run")
+    for name in ("loss", "grad_norm", "reward", "turn_tokens"):
+        assert [step[name] for step in ours] == pytest.approx([step[name] for step in theirs], abs=1e-5), name
+    assert max(step["gap/largest"] for step in ours) < 1e-4
 
 
 def parts_of(folder: Path, engine: EngineConfig) -> tuple[Config, Parts]:

@@ -19,21 +19,22 @@ import agent.run
 torch.set_num_threads(1)
 
 from agent.config_algorithm import DivergenceConfig  # noqa: E402
-from agent.config_engine import ShardingConfig  # noqa: E402
+from agent.config_engine import ShardingConfig, VllmConfig  # noqa: E402
 from agent.config_model import LoraConfig  # noqa: E402
 from agent.errors import AgentError  # noqa: E402
 from agent.run import run  # noqa: E402
 from tests.agent.run_fixtures import Hooks, quiet, small_config  # noqa: E402
 
-KINDS = {"divergence": DivergenceConfig, "fsdp2": ShardingConfig, "lora": LoraConfig}
+KINDS = {"divergence": DivergenceConfig, "fsdp2": ShardingConfig, "lora": LoraConfig, "vllm": VllmConfig}
 
 
 def read(areas: dict[str, Any]) -> dict[str, Any]:
     """Options that are areas themselves, as what they are."""
-    return {
-        area: {name: KINDS[name](**value) if name in KINDS else value for name, value in options.items()}
-        for area, options in areas.items()
-    }
+
+    def option(name: str, value: Any) -> Any:
+        return KINDS[name](**value) if isinstance(value, dict) and name in KINDS else value
+
+    return {area: {name: option(name, value) for name, value in options.items()} for area, options in areas.items()}
 
 
 def main(folder: str, name: str, areas: dict[str, Any]) -> int:
