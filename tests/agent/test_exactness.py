@@ -19,6 +19,8 @@ from tests.agent.exactness.faults import NONE, TOLD, plant
 from tests.agent.exactness.play import APPENDING, FAMILIES, Played, batch_of, load, play, waves
 from tests.agent.exactness.tally import BOUND, Tally
 
+pytestmark = pytest.mark.xdist_group("exactness")  # what all of them look at is played once
+
 EPISODES, WAVE = 60, 20
 
 
