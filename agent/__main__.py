@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 USAGE = """usage: python -m agent COMMAND ...
 
   train RECIPE [--option value ...]   train a policy; the same command continues a run that was cut off
-  eval --model FOLDER --env.id ID     evaluate a checkpoint
+  eval --model FOLDER|URL --env ID     evaluate checkpoints, chat servers, baselines; --suite NAME for benchmarks
   plan RECIPE [--device-memory 24GiB] predict the memory that each phase of a run needs, and what to change first
   algorithms                          list families, advantage estimators and policy losses, with source and options
   recipes                             list the packaged recipes

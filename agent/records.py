@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -33,21 +33,42 @@ def write_trajectories(
         text: What token ids say, kept beside them for the reader's sake; tokens remain the truth.
         extra: More fields for each trajectory, such as its advantage.
     """
-    (folder / "images").mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.jsonl"
     partial = path.with_suffix(".partial")
     trajectories = list(trajectories)
+    folder.mkdir(parents=True, exist_ok=True)
     with partial.open("w") as file:
         for trajectory, fields in zip(trajectories, extra or ({} for _ in trajectories), strict=True):
-            record = {**asdict(trajectory), **fields}
-            for row, row_record in zip(trajectory.rows, record["rows"], strict=True):
-                for segment, segment_record in zip(row.segments, row_record["segments"], strict=True):
-                    segment_record["text"] = text(segment.token_ids)
-                for span in row.images:
-                    _write_picture(folder / "images" / f"{span.sha256}.png", pixels(span.sha256).original)
-            file.write(json.dumps(record, default=_plain) + "\n")
+            file.write(line({**record_of(trajectory, text), **fields}))
+            write_pictures(folder, {span.sha256: pixels(span.sha256).original for span in spans(trajectory)})
     partial.replace(path)
     return path
+
+
+def record_of(trajectory: Trajectory, text: Callable[[tuple[int, ...]], str]) -> dict[str, Any]:
+    """A trajectory as plain data, with what its tokens say."""
+    record = asdict(trajectory)
+    for row, row_record in zip(trajectory.rows, record["rows"], strict=True):
+        for segment, segment_record in zip(row.segments, row_record["segments"], strict=True):
+            segment_record["text"] = text(segment.token_ids)
+    return record
+
+
+def line(record: Mapping[str, Any]) -> str:
+    """A record as its line of a file."""
+    return json.dumps(record, default=_plain) + "\n"
+
+
+def spans(trajectory: Trajectory) -> Iterator[ImageSpan]:
+    """Every place of a picture in a trajectory."""
+    return (span for row in trajectory.rows for span in row.images)
+
+
+def write_pictures(folder: Path, pictures: Mapping[str, np.ndarray]) -> None:
+    """Pictures by their hash, under `folder/images/`; one that is there already is not written again."""
+    (folder / "images").mkdir(parents=True, exist_ok=True)
+    for sha256, picture in pictures.items():
+        _write_picture(folder / "images" / f"{sha256}.png", picture)
 
 
 def read_trajectories(path: Path) -> Iterator[tuple[Trajectory, dict[str, Any]]]:

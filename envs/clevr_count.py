@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 import numpy as np
@@ -18,6 +18,7 @@ from .core.spaces import Image, Images
 from .datasets import clevr_count, super_clevr
 from .datasets.clevr_count import CountItem
 from .datasets.guessing import Guesses
+from .scoring.published import figures
 
 PROTOCOLS = ("strict", "faithful")
 ASK = "Output the thinking process in <think> </think> and final answer in <answer> </answer> tags."
@@ -95,6 +96,10 @@ class CLEVRCount(Listed[CountItem]):
         self._guesses: Guesses | None = None
         images = Images(max_images=1, max_side=MAX_SIDE, max_pixels=MAX_SIDE * MAX_SIDE)
         super().__init__(images=images, data=data, split=split, max_turns=max_turns, render_mode=render_mode)
+
+    @property
+    def published(self) -> Mapping[str, Mapping[str, float]]:
+        return figures("clevr-count")
 
     def load(self, split: str) -> Sequence[CountItem]:
         return clevr_count.load(self.data, split)
@@ -208,6 +213,10 @@ class SuperCLEVR(CLEVRCount):
             split=split,
             render_mode=render_mode,
         )
+
+    @property
+    def published(self) -> Mapping[str, Mapping[str, float]]:
+        return figures("superclevr")
 
     def load(self, split: str) -> Sequence[CountItem]:
         return super_clevr.load(self.data, split)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 import numpy as np
@@ -17,6 +17,7 @@ from .core.spaces import Image, Images
 from .datasets import geometry3k
 from .datasets.geometry3k import GeometryItem
 from .datasets.guessing import Guesses
+from .scoring.published import figures
 
 ASK = (
     "You FIRST think about the reasoning process as an internal monologue and then provide the final answer. The "
@@ -89,6 +90,10 @@ class Geometry3K(Listed[GeometryItem]):
         self._guesses: Guesses | None = None
         images = Images(max_images=1, max_side=MAX_SIDE, max_pixels=MAX_SIDE * MAX_SIDE)
         super().__init__(images=images, data=data, split=split, max_turns=max_turns, render_mode=render_mode)
+
+    @property
+    def published(self) -> Mapping[str, Mapping[str, float]]:
+        return figures("geometry3k")
 
     def load(self, split: str) -> Sequence[GeometryItem]:
         return geometry3k.load(self.data, split)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from .core.spaces import Image, Images
 from .datasets.mat_search import MatSearchItem, load
+from .scoring.published import figures
 from .search.published import Researching
 
 MAX_SIDE = 8192
@@ -96,6 +97,10 @@ class MATSearch(Researching[MatSearchItem]):
             split=split,
             render_mode=render_mode,
         )
+
+    @property
+    def published(self) -> Mapping[str, Mapping[str, float]]:
+        return figures("mat-search")
 
     def load(self, split: str) -> Sequence[MatSearchItem]:
         return load(self.data, split)

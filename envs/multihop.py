@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from .core import arguments
 from .core.errors import ArgumentError
 from .core.spaces import Images
 from .datasets.multihop import DATASETS, MultiHopItem, load
+from .scoring.published import figures
 from .search.published import Researching
 
 
@@ -90,6 +91,10 @@ class MultiHop(Researching[MultiHopItem]):
             split=split,
             render_mode=render_mode,
         )
+
+    @property
+    def published(self) -> Mapping[str, Mapping[str, float]]:
+        return figures(self.dataset)
 
     def load(self, split: str) -> Sequence[MultiHopItem]:
         return load(self.data, split, self.dataset)

@@ -19,6 +19,7 @@ from .core.rewards import format_score, weighted
 from .core.spaces import Image, Images
 from .datasets import refcoco
 from .datasets.refcoco import DATASETS, ReferItem
+from .scoring.published import figures
 
 ASK = "Output the thinking process in <think> </think> and final answer in <answer> </answer> tags."
 ASK_AS_PUBLISHED = (
@@ -123,6 +124,10 @@ class RefCOCO(Listed[ReferItem]):
             raise ArgumentError(
                 f"subset={self.subset!r} is no part of the {self.split} split of {self.dataset}; it has {allowed}"
             )
+
+    @property
+    def published(self) -> Mapping[str, Mapping[str, float]]:
+        return figures(self.dataset)
 
     def parts(self, split: str) -> tuple[str, ...]:
         """The published parts that make a split."""

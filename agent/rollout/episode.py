@@ -99,7 +99,7 @@ class Episode:
         try:
             self._env = self.pool.take()
         except Exception as error:
-            self._unopened = _failed(error)
+            self._unopened = outcome_of_failure(error)
             if self._unopened is None:
                 raise
 
@@ -246,7 +246,7 @@ class Episode:
         except AgentError:
             raise
         except Exception as error:
-            if (outcome := _failed(error)) is not None:
+            if (outcome := outcome_of_failure(error)) is not None:
                 return outcome
             raise EnvironmentFault(f"{self._where}: {name}() raised {type(error).__name__}: {error}") from error
         if not isinstance(returned, tuple) or len(returned) != values:
@@ -292,7 +292,7 @@ class Episode:
         return f"{self.pool.spec.id} (task {self.spec.task}, seed {self.spec.seed}, turn {self.turn})"
 
 
-def _failed(error: Exception) -> Outcome | None:
+def outcome_of_failure(error: Exception) -> Outcome | None:
     """How an episode ends if this is the infrastructure's failure: sandboxes and services mark their own. Everything
     else is a fault of the environment's author."""
     if is_outage(error):

@@ -139,6 +139,12 @@ class Environment(gymnasium.Env[Observation, str], Generic[World]):
         """How many numbered tasks a split has (this environment's own split by default)."""
         return NUM_TASKS[one_of("split", self.split if split is None else split, self.splits)]
 
+    @property
+    def published(self) -> Mapping[str, Mapping[str, float]]:
+        """What papers report for these very tasks: label -> metric, as in `info["metrics"]`, -> value in [0, 1]. Shown
+        beside results and never mixed with them. Nothing, unless overridden."""
+        return {}
+
     def aggregate(self, results: Sequence[Mapping[str, float]], protocol: str = "strict") -> dict[str, float]:
         """The mean of every metric over `results`, the `info["metrics"]` of episodes. An empty list gives {}.
 

@@ -20,6 +20,15 @@ def _rllava(metric: str, before: float, after: float) -> dict[str, dict[str, flo
     return {"RLLaVA, base model": {metric: round(before / 100, 3)}, "RLLaVA, trained": {metric: round(after / 100, 3)}}
 
 
+def figures(name: str) -> dict[str, dict[str, float]]:
+    """What papers report of a benchmark, by the metrics of its environment; nothing for one that they leave out."""
+    names = {"exact_match": "em"}
+    return {
+        label: {names.get(metric, metric): value for metric, value in metrics.items()}
+        for label, metrics in PUBLISHED.get(name, {}).items()
+    }
+
+
 PUBLISHED: Mapping[str, Mapping[str, Mapping[str, float]]] = {
     "mat-search": _rllava("f1", 4.4, 27.1) | _arft((53.7, 46.0), (63.8, 55.3)),
     "mat-coding": _rllava("f1", 16.9, 30.6) | _arft((35.9, 22.5), (50.7, 34.5)),
