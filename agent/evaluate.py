@@ -1,15 +1,14 @@
-"""Evaluation: a policy, or a baseline, on numbered tasks of a split; means with 95% intervals."""
+"""A policy on numbered tasks of a split, as a run tests it; means with 95% intervals. `agent.evaluation` does more."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from .engine.ranks import ALONE, Ranks
-from .errors import ConfigError, EnvironmentFault, is_outage
+from .errors import ConfigError
 from .rollout.environments import EnvironmentPool, optional
 from .rollout.episode import Budget, EpisodeSpec
 from .rollout.episodes import EpisodeDriver
@@ -17,7 +16,6 @@ from .seeds import derive_seed, generator
 from .types import Trajectory
 
 RESAMPLES = 2000
-BASELINE_TURNS = 256  # a baseline never gives up by itself; an environment without a limit of turns would never end
 
 
 @dataclass(frozen=True)
@@ -74,61 +72,6 @@ def evaluate_policy(
     return ranks.spread(driver.run(ranks.mine(specs), budget, on_finished))
 
 
-def evaluate_baseline(pool: EnvironmentPool, name: str, episodes: int, seed: int) -> list[float | None] | None:
-    """Scores of the environment's expert ("oracle") or of one of its baselines; None where it does not provide it, and
-    None for an episode that the infrastructure broke.
-
-    Raises:
-        EnvironmentFault: the environment raised.
-    """
-    env = pool.take()
-    try:
-        if not _provides(env, name):
-            return None
-        metric = primary_metric(pool)
-        scores: list[float | None] = []
-        for index, (task, reset) in enumerate(evaluation_tasks(pool, episodes)):
-            dice = generator(seed, "baseline", name, index)
-            try:
-                scores.append(_play(env, task, reset, name, dice, metric))
-            except Exception as error:
-                if not is_outage(error):
-                    raise EnvironmentFault(
-                        f"{pool.spec.id} (task {task}, seed {reset}), played by {name!r}: "
-                        f"{type(error).__name__}: {error}"
-                    ) from error
-                scores.append(None)
-        return scores
-    finally:
-        pool.give_back(env)
-
-
-def _provides(env: Any, name: str) -> bool:
-    """Whether the environment has this baseline: one that it does not know is a ValueError by its contract."""
-    if optional(env, "solve" if name == "oracle" else "baseline") is None:
-        return False
-    if name != "oracle":
-        env.reset(seed=0)
-        try:
-            optional(env, "baseline")(name, generator("baseline", name))
-        except ValueError:
-            return False
-    return True
-
-
-def _play(env: Any, task: int | None, reset: int, name: str, dice: np.random.Generator, metric: str | None) -> float:
-    env.reset(seed=reset, options=None if task is None else {"task": task})
-    score, info = 0.0, {}
-    script = iter(optional(env, "solve")()) if name == "oracle" else iter(())
-    for _ in range(BASELINE_TURNS):
-        action = next(script, "") if name == "oracle" else optional(env, "baseline")(name, dice)
-        _, reward, terminated, truncated, info = env.step(action)
-        score += float(reward)
-        if terminated or truncated:
-            break
-    return float((info.get("metrics") or {}).get(metric, 0.0)) if metric else score
-
-
 def primary_metric(pool: EnvironmentPool) -> str | None:
     """The measure that the environment is judged by, or None: then by the sum of rewards."""
     metric = optional(pool.sample, "primary_metric")
@@ -182,12 +125,3 @@ def paired_difference(before: Sequence[float | None], after: Sequence[float | No
     difference = [a - b for b, a in pairs]
     mean = float(np.mean(difference)) if pairs else float("nan")
     return (mean, *bootstrap_interval(difference))
-
-
-def by_tag(trajectories: Sequence[Trajectory], metric: str | None) -> Mapping[str, tuple[float, int]]:
-    """Mean and number of episodes for each value of each tag, such as "kind=colour"; broken episodes are left out."""
-    groups: dict[str, list[Trajectory]] = {}
-    for trajectory in (t for t in trajectories if t.valid):
-        for tag, value in trajectory.tags.items():
-            groups.setdefault(f"{tag}={value}", []).append(trajectory)
-    return {name: (float(np.mean(scores_of(group, metric))), len(group)) for name, group in sorted(groups.items())}

@@ -15,7 +15,6 @@ from .config_engine import EngineConfig
 from .engine.memory import Phase
 from .engine.ranks import join, others_explained, unseen
 from .evaluate import (
-    evaluate_baseline,
     evaluate_policy,
     evaluation_tasks,
     paired_difference,
@@ -23,6 +22,7 @@ from .evaluate import (
     summarise,
     task_scores,
 )
+from .evaluation.baselines import baseline_scores
 from .interrupt import Interrupt
 from .model.boxes import with_boxes
 from .parts import Parts, build, environment_spec
@@ -212,7 +212,7 @@ def _test(config: Config, parts: Parts, directory: RunDirectory, name: str, prog
 def _baselines(config: Config, parts: Parts) -> dict[str, list[float | None] | None]:
     episodes = config.evaluation.test_episodes
     pool = parts.driver("test").pool
-    return {name: evaluate_baseline(pool, name, episodes, config.run.seed) for name in BASELINES if episodes}
+    return {name: baseline_scores(pool, name, episodes, config.run.seed) for name in BASELINES if episodes}
 
 
 def _report(

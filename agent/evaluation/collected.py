@@ -74,7 +74,7 @@ class Collected:
             "benchmark": benchmark.name,
             "env_id": benchmark.spec.id,
             "split": benchmark.split,
-            "protocol": "faithful" if self.faithful else "strict",
+            "protocol": str(benchmark.spec.kwargs.get("protocol", "strict")),
             "variant": self.sitting.variant,
             "decoding": self.sitting.decoding,
             "temperature": self.sitting.temperature,

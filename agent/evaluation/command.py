@@ -15,12 +15,13 @@ from ..errors import OutageError, outages_told
 from ..evaluate import primary_metric, task_count
 from ..progress import Progress
 from ..rollout.environments import EnvironmentPool
+from .baselines import provides
 from .benchmark import Benchmark
 from .collected import Collected, results_of
 from .folder import EvaluationFolder
 from .options import EvaluateConfig, check_options
 from .plan import Plan, make_plan
-from .players import BaselinePlayer, ChatPlayer, CheckpointPlayer, Player, provides
+from .players import BaselinePlayer, ChatPlayer, CheckpointPlayer, Player
 from .results import markdown, show
 from .sitting import Sitting
 from .subject import Subject
@@ -53,11 +54,11 @@ def evaluate(options: EvaluateConfig, console: Console) -> int:
     show(console, results)
     console.print(f"{folder.path}: results.json, results.md, and every transcript in episodes/", soft_wrap=True)
     console.print(f"a page to look at them: python -m agent view {folder.path}", soft_wrap=True)
-    lost = [one for one in collected if one.failed > LOST * max(1, len(one.records))]
-    if lost:
+    lost = next((one for one in collected if one.failed > LOST * max(1, len(one.records))), None)
+    if lost is not None:
         raise OutageError(
-            f"the infrastructure broke {lost[0].failed} of {len(lost[0].records)} episodes of {lost[0].sitting.subject} "
-            f"at {lost[0].sitting.benchmark.name}; once it works, the same command plays them again"
+            f"the infrastructure broke {lost.failed} of {len(lost.records)} episodes of {lost.sitting.subject} at "
+            f"{lost.sitting.benchmark.name}; once it works, the same command plays them again"
         )
     return 0
 

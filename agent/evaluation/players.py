@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import replace
 from pathlib import Path
 from threading import Lock
 from typing import Any, Protocol
@@ -15,13 +16,14 @@ from ..chat import ChatMessage, ChatServer
 from ..config import Config, EnvironmentConfig, RolloutConfig
 from ..config_model import ModelConfig
 from ..engine.memory import Phase
-from ..errors import AgentError, EnvironmentFault, OutageError
+from ..errors import OutageError
 from ..parts import build
 from ..records import record_of, spans
-from ..rollout.environments import EnvironmentPool, optional
+from ..rollout.environments import EnvironmentPool
 from ..rollout.episodes import DriverOptions, EpisodeDriver
-from ..seeds import derive_seed, generator
+from ..seeds import derive_seed
 from ..types import Trajectory
+from .baselines import TURNS, speaker
 from .benchmark import Benchmark
 from .options import EvaluateConfig
 from .sitting import Sitting, Wanted
@@ -168,55 +170,19 @@ class ChatPlayer(TextPlayer):
 class BaselinePlayer(TextPlayer):
     """The environment's own expert ("oracle"), or one of its players who do not look."""
 
-    TURNS = 256  # it never gives up by itself, and an environment without a limit of turns would never end
-
     def __init__(self, name: str, threads: int) -> None:
         super().__init__(threads)
         self._name = name
 
     def turns(self, sitting: Sitting) -> int:
-        return self.TURNS
+        return TURNS
 
     def speaker(self, sitting: Sitting, wanted: Wanted) -> Speaker:
-        dice, name = generator(sitting.seed, "baseline", self._name, wanted.index), self._name
-        script: list[str] = []
-
-        def speak(env: gymnasium.Env, messages: Sequence[ChatMessage], turn: int) -> Said:
-            try:
-                if name != "oracle":
-                    return Said(str(optional(env, "baseline")(name, dice)))  # type: ignore[misc]
-                if not turn:
-                    script.extend(map(str, optional(env, "solve")()))  # type: ignore[misc]
-                return Said(script[turn] if turn < len(script) else "")
-            except AgentError:
-                raise
-            except Exception as error:
-                raise EnvironmentFault(
-                    f"{sitting.benchmark.spec.id}: {'solve' if name == 'oracle' else 'baseline'}() raised "
-                    f"{type(error).__name__}: {error}"
-                ) from error
-
-        return speak
-
-
-def provides(pool: EnvironmentPool, name: str) -> bool:
-    """Whether the environment has this baseline: one that it does not know is a ValueError by its contract."""
-    env = pool.sample
-    if optional(env, "solve" if name == "oracle" else "baseline") is None:
-        return False
-    if name != "oracle":
-        env.reset(seed=0)
-        try:
-            optional(env, "baseline")(name, generator("baseline", name))  # type: ignore[misc]
-        except ValueError:
-            return False
-    return True
+        return speaker(self._name, sitting.seed, wanted.index, sitting.benchmark.spec.id)
 
 
 def _largest(benchmarks: Sequence[Benchmark]) -> RolloutConfig:
     """Limits that an engine must be ready for to play all of them."""
-    from dataclasses import replace
-
     sizes = [benchmark.sizes for benchmark in benchmarks]
     names = ("max_turn_tokens", "max_row_tokens", "max_turns", "concurrency", "threads")
     return replace(sizes[0], **{name: max(getattr(one, name) for one in sizes) for name in names})

@@ -3,17 +3,14 @@
 import math
 from typing import Any
 
-import gymnasium
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.errors import ConfigError, EnvironmentFault
+from agent.errors import ConfigError
 from agent.evaluate import (
     bootstrap_interval,
-    by_tag,
-    evaluate_baseline,
     evaluate_policy,
     evaluation_tasks,
     paired_difference,
@@ -24,12 +21,12 @@ from agent.evaluate import (
     task_scores,
 )
 from agent.rollout.engine import Request
-from agent.rollout.environments import EnvironmentPool, EnvironmentSpec
 from agent.rollout.episode import Budget
 from agent.rollout.episodes import EpisodeDriver
 from agent.rollout.render import Renderer
 from agent.rollout.scripted import ScriptedEngine
 from agent.types import Outcome, Trajectory
+from tests.agent.guessing import Bare, pool
 from tests.oracle.bootstrap import percentile_interval
 
 FAILED = Outcome("failed", None, "lost")
@@ -125,66 +122,7 @@ def test_a_summary_of_nothing_has_no_value() -> None:
     assert math.isnan(row.value) and math.isnan(row.low) and row.episodes == 0
 
 
-def test_means_by_tag_leave_broken_episodes_out() -> None:
-    trajectories = [
-        ended(1.0, tags={"kind": "colour", "objects": 2}),
-        ended(0.0, tags={"kind": "colour", "objects": 3}),
-        ended(1.0, tags={"kind": "shape"}),
-        lost(tags={"kind": "shape"}),
-        lost(tags={"kind": "size"}),
-    ]
-    assert by_tag(trajectories, None) == {
-        "kind=colour": (0.5, 2),
-        "kind=shape": (1.0, 1),
-        "objects=2": (1.0, 1),
-        "objects=3": (0.0, 1),
-    }
-
-
-# Tasks and baselines.
-
-
-class Guessing(gymnasium.Env):
-    """Guess a number below 10 in two tries. Every optional part is there."""
-
-    primary_metric = "right"
-
-    def __init__(self, split: str = "train", tasks: int = 5, endless: bool = False) -> None:
-        self.tasks, self.split, self.endless = tasks, split, endless
-        self.resets: list[tuple[int | None, Any]] = []
-
-    def num_tasks(self, split: str | None = None) -> int:
-        return self.tasks + (10 if (split or self.split) == "test" else 0)
-
-    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
-        self.resets.append((seed, options))
-        self.number = (options or {}).get("task", 0) % 10
-        self.tries = 0
-        return {"text": "Guess", "images": ()}, {}
-
-    def step(self, action: str) -> Any:
-        self.tries += 1
-        right = action == str(self.number)
-        over = (right or self.tries == 2) and not self.endless
-        info = {"metrics": {"right": float(right)}} if right or action else {}
-        return {"text": "No", "images": ()}, 0.5 if right else -0.25, over, False, info
-
-    def solve(self) -> list[str]:
-        return [str(self.number)]
-
-    def baseline(self, name: str, rng: np.random.Generator) -> str:
-        if name not in ("constant", "random", "silent"):
-            raise ValueError(f"no baseline {name}")
-        return {"constant": "3", "random": str(rng.integers(10)), "silent": ""}[name]
-
-
-class Bare(Guessing):
-    num_tasks = solve = baseline = None  # type: ignore[assignment]
-    primary_metric = None  # type: ignore[assignment]
-
-
-def pool(kind: type[Guessing] = Guessing, **kwargs: Any) -> EnvironmentPool:
-    return EnvironmentPool(EnvironmentSpec("Test/Guessing-v0", kwargs), lambda spec: kind(**spec.kwargs))
+# Tasks.
 
 
 def test_evaluation_plays_the_splits_first_tasks() -> None:
@@ -208,66 +146,6 @@ def test_an_environment_without_numbered_tasks_is_reset_by_seeds_alone() -> None
     assert [task for task, _ in tasks] == [None] * 4
     assert len({reset for _, reset in tasks}) == 4
     assert task_count(pool(Bare)) is None and primary_metric(pool(Bare)) is None
-
-
-def test_the_expert_scores_the_maximum_and_a_constant_is_right_where_it_is() -> None:
-    assert evaluate_baseline(pool(), "oracle", 5, 0) == [1.0] * 5
-    assert evaluate_baseline(pool(), "constant", 5, 0) == [0.0, 0.0, 0.0, 1.0, 0.0]
-
-
-def test_without_a_metric_a_baseline_scores_the_sum_of_its_rewards() -> None:
-    class Unmeasured(Guessing):
-        primary_metric = None  # type: ignore[assignment]
-
-    assert evaluate_baseline(pool(Unmeasured), "constant", 5, 0) == [-0.5, -0.5, -0.5, 0.5, -0.5]
-
-
-def test_a_random_baseline_depends_on_seed_and_task_alone() -> None:
-    short, long = (evaluate_baseline(pool(tasks=40), "random", n, 7) or [] for n in (10, 40))
-    assert short == long[:10]
-    assert evaluate_baseline(pool(tasks=40), "random", 40, 8) != long
-
-
-def test_a_baseline_that_is_not_provided_has_no_scores() -> None:
-    assert evaluate_baseline(pool(Bare), "oracle", 3, 0) is None
-    assert evaluate_baseline(pool(Bare), "constant", 3, 0) is None
-    assert evaluate_baseline(pool(), "blind", 3, 0) is None  # others are, this one is not
-
-
-def test_a_baselines_episode_that_the_infrastructure_breaks_has_no_score() -> None:
-    class Breaking(Guessing):
-        def step(self, action: str) -> Any:
-            if self.number == 1:
-                error = RuntimeError("container lost")
-                error.infrastructure_failure = True  # type: ignore[attr-defined]
-                raise error
-            return super().step(action)
-
-    assert evaluate_baseline(pool(Breaking), "oracle", 3, 0) == [1.0, None, 1.0]
-
-
-def test_an_authors_fault_under_a_baseline_stops_the_run_and_names_the_place() -> None:
-    class Faulty(Guessing):
-        def step(self, action: str) -> Any:
-            raise KeyError("scene")
-
-    with pytest.raises(EnvironmentFault, match=r"Test/Guessing-v0 \(task 0, seed \d+\), played by 'oracle': KeyError"):
-        evaluate_baseline(pool(Faulty), "oracle", 3, 0)
-
-
-def test_a_baseline_without_the_measure_scores_0_as_a_policy_would() -> None:
-    assert evaluate_baseline(pool(), "silent", 2, 0) == [0.0, 0.0]
-
-
-def test_a_baseline_ends_even_where_the_environment_never_does() -> None:
-    assert evaluate_baseline(pool(endless=True), "constant", 1, 0) == [0.0]
-    assert evaluate_baseline(pool(endless=True), "oracle", 1, 0) is not None
-
-
-def test_a_baseline_gives_its_environment_back() -> None:
-    lent = pool()
-    evaluate_baseline(lent, "oracle", 2, 0)
-    assert lent.sample.resets  # type: ignore[attr-defined]
 
 
 def test_a_policys_dice_depend_on_seed_and_task_alone(one_renderer: Renderer) -> None:
