@@ -8,6 +8,7 @@ AgentError
 ├── RewardFault        a term of the reward raised, or gave something that is not a finite number; the run stops
 ├── AlgorithmFault     an advantage estimator or a policy loss raised, or returned what its contract does not allow
 ├── OutageError        the infrastructure is down: too many episodes failed, or what is needed before them
+├── ContextOverflow    a chat server's context is too short for a conversation: the episode is cut
 ├── MismatchError      sampler and trainer disagree about a token's log-probability
 ├── ProcessLostError   another process of the run is gone
 ├── ResidencyError     something is on the device in a phase that is not its own
@@ -78,6 +79,11 @@ def outages_told(what: str) -> Iterator[None]:
             raise
         told = f"{what}: {type(error).__name__}: {error}. Once the service works, give the same command"
         raise OutageError(told) from error
+
+
+class ContextOverflow(AgentError):
+    """A conversation and what may be answered do not fit into a chat server's context. The server is well, and so is
+    whoever asked: the episode has used up its budget."""
 
 
 class MismatchError(AgentError):

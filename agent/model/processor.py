@@ -7,7 +7,6 @@ without a word.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 from collections import OrderedDict
@@ -24,6 +23,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
 from ..errors import CheckpointError, ObservationError
+from .picture_hash import image_sha256
 
 IMAGE_PROCESSORS = ("Qwen2VLImageProcessor", "Qwen2VLImageProcessorFast", "Qwen2VLImageProcessorPil")
 NOT_SETTINGS = {"image_processor_type", "processor_class", "auto_map"}
@@ -42,8 +42,6 @@ PROCESSOR_FILES = (
 )
 CACHED_IMAGES = 4096
 CACHED_TEXTS = 4096
-# Decoding a hostile picture is the loaders' business; this bound keeps one observation from eating the machine.
-MAX_IMAGE_PIXELS = 64_000_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -235,22 +233,6 @@ class Processor:
         for name in PROCESSOR_FILES:
             if (self.folder / name).exists():
                 shutil.copyfile(self.folder / name, folder / name)
-
-
-def image_sha256(image: np.ndarray) -> str:
-    """Hash of a picture's shape and bytes.
-
-    Raises:
-        ObservationError: not a uint8 (height, width, 3) array with at least one pixel, or too large.
-    """
-    if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-        came = f"{image.dtype} {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
-        raise ObservationError(f"an image must be a uint8 array of shape (height, width, 3), got {came}")
-    if not 0 < image.shape[0] * image.shape[1] <= MAX_IMAGE_PIXELS:
-        raise ObservationError(f"an image must have 1 to {MAX_IMAGE_PIXELS:,} pixels, got shape {image.shape}")
-    digest = hashlib.sha256(repr(image.shape).encode())
-    digest.update(np.ascontiguousarray(image))
-    return digest.hexdigest()
 
 
 def _break(piece: str, token: str) -> list[str]:
