@@ -201,7 +201,9 @@ def served(application: FakeChatServer, port: int = 0) -> Iterator[FakeChatServe
         import uvicorn
     except ModuleNotFoundError as error:
         raise ConfigError("a fake chat server needs uvicorn: pip install 'rllava-gym[sandbox]'") from error
-    config = uvicorn.Config(application, log_level="critical", lifespan="off", timeout_graceful_shutdown=1)
+    config = uvicorn.Config(
+        application, log_level="critical", lifespan="off", timeout_keep_alive=600, timeout_graceful_shutdown=1
+    )
     server = uvicorn.Server(config)
     with socket.create_server(("127.0.0.1", port), backlog=256) as listening:
         application.url = f"http://127.0.0.1:{listening.getsockname()[1]}/v1"

@@ -57,13 +57,14 @@ class Http:
         until = time.monotonic() + self._timeout
         content = None if body is None else json.dumps(body).encode()
         headers = {} if body is None else {"content-type": "application/json"}
-        raw = bytearray()
+        raw, late = bytearray(), False
         try:
             with self._client.stream(method, self.url + path, content=content, headers=headers) as answer:
                 for piece in answer.iter_bytes():
-                    raw += piece
-                    if time.monotonic() > until:  # a byte now and then keeps the reading time-out away for ever
+                    if late:  # a byte now and then keeps the reading time-out away for ever
                         raise Passing(f"its answer took longer than {self._timeout:g} s (--server.timeout)")
+                    raw += piece
+                    late = time.monotonic() > until  # if this piece was the last one, the answer is there all the same
         except httpx.TimeoutException as error:
             raise Passing(f"{type(error).__name__} (--server.timeout is {self._timeout:g} s)") from None
         except httpx.HTTPError as error:

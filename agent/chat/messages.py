@@ -62,5 +62,5 @@ def _content(message: ChatMessage, urls: PictureUrls) -> str | list[dict[str, An
 def estimated_tokens(messages: Sequence[ChatMessage]) -> int:
     """About how many tokens a prompt has: three letters or 28 x 28 pixels each, rather too many than too few."""
     letters = sum(len(message.text) for message in messages)
-    pixels = sum(image.shape[0] * image.shape[1] for message in messages for image in message.images)
+    pixels: int = sum(image.shape[0] * image.shape[1] for message in messages for image in message.images)
     return letters // 3 + pixels // 28**2 + 8 * len(messages)

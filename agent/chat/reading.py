@@ -55,7 +55,7 @@ def read_answer(answer: dict[str, Any]) -> Said:
         raise Unreadable(f"it gave the request up (finish_reason {reason!r})")
     elif reason not in STOPS + LENGTHS:
         raise ConfigError(f"the chat server ended an answer for a reason that is not known here: {reason!r}")
-    usage = answer.get("usage") if isinstance(answer.get("usage"), dict) else {}
+    usage = answer.get("usage")
     return Said(
         text=_text(message, cut=reason in LENGTHS),
         stop_reason="length" if reason in LENGTHS else "stop",
@@ -86,6 +86,6 @@ def _joined(content: Any, kind: str) -> str:
     return "".join(part if isinstance(part, str) else _joined(part, "text") for part in found)
 
 
-def _count(usage: dict[str, Any], name: str) -> int:
-    value = usage.get(name)
+def _count(usage: Any, name: str) -> int:
+    value = usage.get(name) if isinstance(usage, dict) else None
     return value if isinstance(value, int) and not isinstance(value, bool) else 0

@@ -54,7 +54,9 @@ class ChatServer:
         self._tokens = Pace(options.tokens_per_minute, sleep=self._patience.nap)
         self._urls = PictureUrls()
         self._http = Http(self.url, key, options.timeout, options.concurrency)
-        self.model, self.max_model_len, self._served = options.model, None, ()
+        self.model = options.model
+        self.max_model_len: int | None = None
+        self._served: tuple[str, ...] = ()
         try:
             self._dialect = self._find()
         except BaseException:

@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 
+from ...chat.words import said
 from ...errors import ConfigError, OutageError
 
 CONNECT = 10.0  # seconds for a connection to be made
@@ -64,7 +65,7 @@ class Connection:
                     return None
                 if answer.status_code < 400:
                     return self._decoded(answer, path)
-                reason = f"{answer.status_code}: {_said(answer)}"
+                reason = f"{answer.status_code}: {said(answer.text)}"
                 if answer.status_code < 500 and answer.status_code not in PASSING:
                     raise ConfigError(f"the generation server refused {method} {self.url}{path} ({reason})")
             if tried > self.retries:
@@ -85,17 +86,3 @@ class Connection:
             raise ConfigError(
                 f"{self.url}{path} answered with what is not JSON ({answer.text[:80]!r}): is that a generation server?"
             ) from error
-
-
-def _said(answer: httpx.Response) -> str:
-    """The server's own words, out of the forms in which servers wrap them."""
-    try:
-        told = answer.json()
-    except ValueError:
-        told = answer.text
-    while isinstance(told, dict):
-        inner = next((told[key] for key in ("error", "message", "detail") if told.get(key)), None)
-        if inner is None:
-            break
-        told = inner
-    return f"{told}"[:500]

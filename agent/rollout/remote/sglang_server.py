@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ...chat.dialect import PLAIN
 from ...errors import ConfigError, MismatchError, OutageError
 from ...types import ImageSpan
 from ..engine import Completion, Request
@@ -29,15 +30,6 @@ COMMAND = (
 )
 BANNED = -100.0
 HOT = 1000.0
-# Said in every request: unless told otherwise, a server takes defaults from the checkpoint's generation_config.json.
-PLAIN = {
-    "top_p": 1.0,
-    "top_k": -1,
-    "min_p": 0.0,
-    "frequency_penalty": 0.0,
-    "presence_penalty": 0.0,
-    "repetition_penalty": 1.0,
-}
 
 
 class SglangInterface:
