@@ -9,6 +9,7 @@ import pytest
 from envs.core.errors import ArgumentError
 from envs.datasets.mat_coding import write_sample
 from envs.mat_coding import MATCoding, box_in, rewrite_slices
+from envs.scoring.tally import Part, Scored, faithful
 
 pytest.importorskip("cv2")
 CROP = (
@@ -116,6 +117,28 @@ def test_faithful_divides_by_the_whole_list(data: str) -> None:
     results = [{"f1": 1.0}, {"f1": 0.5}]
     assert env.aggregate(results) == {"f1": 0.75}
     assert env.aggregate(results, "faithful") == {"f1": pytest.approx(1.5 / env.num_tasks())}
+
+
+def test_the_published_parts_are_those_of_the_scorer_of_predictions(data: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    env = make(data, protocol="faithful")
+    monkeypatch.setattr(env, "num_tasks", lambda split=None: 200)
+    rng = np.random.default_rng(0)
+    results = []
+    for _ in range(200):
+        f1 = float(rng.choice([0.0, 0.4, 1.0]))
+        results.append({"f1": f1, "em": float(f1 == 1.0), "answered": 1.0})
+    for unanswered in (3, 40, 69, 70, 199):  # rows behind them move up: three of the hard ones count as simple
+        results[unanswered] = {"f1": 0.0, "em": 0.0, "answered": 0.0}
+    rows = [Scored("", None, {"f1": r["f1"], "em": r["em"]}, True) for r in results if r["answered"]]
+    whole, simple, hard = faithful(rows, (Part("simple", 0, 70), Part("hard", 70, 200)), 200)
+    found = env.aggregate(results, "faithful")
+    for metric in ("f1", "em"):
+        assert found[metric] == pytest.approx(whole.metrics[metric], abs=1e-12)
+        assert found[f"{metric}/simple"] == pytest.approx(simple.metrics[metric], abs=1e-12)
+        assert found[f"{metric}/hard"] == pytest.approx(hard.metrics[metric], abs=1e-12)
+    plain = sum(r["f1"] for r in results[:70]) / 70
+    assert found["f1/simple"] != pytest.approx(plain, abs=1e-3)
+    assert "f1/simple" not in env.aggregate(results) and "f1/simple" not in env.aggregate(results[:50], "faithful")
 
 
 def test_without_tools_all_that_is_said_is_the_answer(data: str) -> None:

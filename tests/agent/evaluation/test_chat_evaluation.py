@@ -95,7 +95,7 @@ def test_a_server_that_is_gone_ends_the_evaluation_and_what_was_played_is_kept(
         assert ask(server, tmp_path, "--server.retries", "0", "--server.concurrency", "1", episodes=30) == 1
         assert len(server.bodies) <= 2 + 9
     assert "8 episodes in a row were not answered" in capsys.readouterr().err
-    assert [record["outcome"]["end"] for record in transcripts(tmp_path, "127.0.0.1")][0] == "terminated"
+    assert transcripts(tmp_path, "127.0.0.1")[0]["outcome"]["end"] == "terminated"
 
 
 def test_a_conversation_beyond_the_servers_context_is_truncated_and_not_failed(tmp_path: Path) -> None:

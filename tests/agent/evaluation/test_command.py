@@ -87,7 +87,8 @@ def test_a_recipe_brings_its_environment_and_limits(tmp_path: Path) -> None:
 def test_several_environments_splits_and_models_are_played_with_one_command(tmp_path: Path) -> None:
     two = tmp_path / "two.yaml"
     two.write_text(
-        "modules: [tests.agent.run_fixtures]\nenv: {id: Test/Parity-v0, kwargs: {turns: 1}}\nrollout: {max_row_tokens: 600}\n"
+        "modules: [tests.agent.run_fixtures]\nenv: {id: Test/Parity-v0, kwargs: {turns: 1}}\n"
+        "rollout: {max_row_tokens: 600}\n"
     )
     options = ["--split", "validation,test", "--output", str(tmp_path / "out"), "--baselines", "[]"]
     assert evaluate("random,constant", *options, env=f"{ENV},{two}") == 0
