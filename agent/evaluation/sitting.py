@@ -119,12 +119,13 @@ def check_sizes(benchmark: Benchmark) -> None:
 
 
 def slug(text: str) -> str:
-    """Text as the name of a file: letters, digits, dots, dashes; what is long ends in a hash."""
+    """Text as the name of a file: letters, digits, dots, dashes; what is long ends in a hash. Two texts may have one
+    name; their settings differ then, and the second is refused (`folder`)."""
     plain = re.sub(r"[^A-Za-z0-9.+-]+", "_", text).strip("_.") or "evaluation"
-    if len(plain) <= SLUG and plain == text:
+    if len(plain) <= SLUG:
         return plain
     digest = sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:8]
-    return f"{plain[: SLUG - 9]}_{digest}" if len(plain) > SLUG else plain
+    return f"{plain[: SLUG - 9]}_{digest}"
 
 
 def unique(names: Sequence[str]) -> list[str]:
