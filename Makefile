@@ -13,7 +13,7 @@ STAMP := $(VENV)/.set-up
 TORCH := $(shell grep '^torch==' constraints.txt)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test verify-learning verify-tasks verify-last-turn verify-overlap verify-exactness verify-faults verify-step-time verify-device verify-algorithms verify-mutation verify-environments verify-sandboxes verify-chaos verify-search lint format clean
+.PHONY: help setup demo test verify-learning verify-tasks verify-last-turn verify-evaluation verify-overlap verify-exactness verify-faults verify-step-time verify-device verify-algorithms verify-mutation verify-environments verify-sandboxes verify-chaos verify-search lint format clean
 
 help:
 	@echo 'make setup    install everything into $(VENV); quick when nothing changed'
@@ -23,6 +23,8 @@ help:
 	@echo 'make verify-learning    the demo of TASK over three seeds with its controls, into bench/learning/; about 40 minutes'
 	@echo 'make verify-tasks    that for all five tasks, and their table in the README; about three hours'
 	@echo 'make verify-last-turn    search and coding, trained on the last turn alone, into bench/last_turn.md; about an hour'
+	@echo 'make verify-evaluation    the five checkpoints of make demo on their tasks, a break, faults and a real chat server,'
+	@echo '              into bench/evaluation.md; about ten minutes; ARGS="--parts tasks" for the table alone'
 	@echo 'make verify-overlap    tools and generation side by side, into bench/overlap.md; a few minutes'
 	@echo 'make verify-exactness    1,000 random episodes, and planted faults, into bench/exactness.md; about ten minutes'
 	@echo 'make verify-faults    runs in which a fifth of the tool calls fail, into bench/faults.md; about ten minutes'
@@ -87,6 +89,9 @@ verify-tasks: $(STAMP)
 
 verify-last-turn: $(STAMP)
 	$(BIN)/python bench/last_turn.py $(ARGS)
+
+verify-evaluation: $(STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/python bench/evaluation.py $(ARGS)
 
 verify-overlap: $(STAMP)
 	$(BIN)/python bench/overlap.py $(ARGS)
