@@ -197,8 +197,8 @@ def test_every_option_of_eval_is_explained(capsys: pytest.CaptureFixture[str]) -
 
 def test_an_option_of_a_command_without_recipe_is_checked_too() -> None:
     with pytest.raises(ConfigError, match="unknown option --modell; did you mean --model"):
-        read_options("eval", ["--modell", "x", "--model", "x", "--env.id", "X-v0"], EvaluateConfig, "Evaluate.")
+        read_options("eval", ["--modell", "x", "--model", "x", "--env", "X-v0"], EvaluateConfig, "Evaluate.")
     with pytest.raises(ConfigError, match="dtype"):
-        read_options("eval", ["--model", "x", "--env.id", "X-v0", "--dtype", "int8"], EvaluateConfig, "Evaluate.")
-    options = read_options("eval", ["--model", "x", "--env.id", "X-v0", "--episodes", "5"], EvaluateConfig, "Evaluate.")
+        read_options("eval", ["--model", "x", "--env", "X-v0", "--dtype", "int8"], EvaluateConfig, "Evaluate.")
+    options = read_options("eval", ["--model", "x", "--env", "X-v0", "--episodes", "5"], EvaluateConfig, "Evaluate.")
     assert (options.model, options.episodes) == ("x", 5)

@@ -43,10 +43,11 @@ def test_the_packaged_recipes_are_listed_with_what_they_are(capsys: pytest.Captu
         (["train", "countin"], "did you mean 'counting'"),
         (["train", "nowhere.yaml"], "no such recipe file"),
         (["train", "counting", "--optimizer.stps", "3"], "did you mean --optimizer.steps"),
-        (["eval", "--model", "nowhere", "--env.id", "X-v0"], "nowhere: no such folder"),
-        (["eval", "--model", ".", "--env.id", "X-v0", "--episodes", "0"], "--episodes: must be at least 1"),
-        (["eval", "--model", ".", "--env.id", "X-v0", "--temperature", "-1"], "--temperature: must be 0"),
-        (["eval", "--model", "."], "env.id"),
+        (["eval", "--model", "nowhere", "--env", "X-v0"], "nowhere: no such folder"),
+        (["eval", "--model", ".", "--env", "X-v0", "--episodes", "-1"], "--episodes: must be at least 1"),
+        (["eval", "--model", ".", "--env", "X-v0", "--temperature", "-1"], "--temperature: must be 0"),
+        (["eval", "--model", "oracle"], "say where it is to play"),
+        (["eval", "--model", "oracle", "--env.id", "X-v0"], "--env takes ids and recipes"),
     ],
 )
 def test_an_explained_error_is_one_line_and_status_1(

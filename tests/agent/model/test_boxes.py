@@ -162,12 +162,13 @@ def test_an_evaluation_gets_the_checkpoints_boxes_and_says_which(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Boxed, "given", [], raising=False)
-    options = ["--env.id", "Test/Boxed-v0", "--env.kwargs", "{boxes: auto}", "--modules", "[tests.agent.run_fixtures]"]
+    options = ["--env", "Test/Boxed-v0", "--kwargs", "{boxes: auto}", "--modules", "[tests.agent.run_fixtures]"]
     sizes = ["--episodes", "1", "--rollout.max_turn_tokens", "4", "--device", "cpu", "--output", str(tmp_path)]
     assert main(["eval", "--model", str(tiny_folder()), *options, *sizes]) == 0
     boxes = model_boxes(ModelConfig(path=str(tiny_folder())))
     assert Boxed.given and all(given == boxes for given in Boxed.given)
-    assert json.loads((tmp_path / "results.json").read_text())["env"]["kwargs"] == {"boxes": boxes}
+    sittings = json.loads((tmp_path / "settings.json").read_text())["sittings"]
+    assert sittings and all(told["env"]["kwargs"]["boxes"] == boxes for told in sittings.values())
 
 
 def test_every_environment_of_a_run_gets_the_models_boxes_and_the_run_says_which(
