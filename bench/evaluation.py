@@ -233,7 +233,7 @@ def write(found: dict[str, Any]) -> None:
         lines += [table(found["tasks"])]
     titles = {
         "break": "Killed with -9 at half of its episodes, and the same command again",
-        "faults": "1,000 episodes, 64 at once, of a chat server that is well and of one that fails a tenth of all requests",
+        "faults": "1,000 episodes, 64 at once, of a chat server: well, and failing a tenth of its requests",
         "server": "Greedy answers of a real chat server (vLLM on this CPU) and of the local engine",
     }
     for part, title in titles.items():
