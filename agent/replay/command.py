@@ -43,8 +43,8 @@ def replay_command(arguments: Sequence[str]) -> int:
     options = read_arguments(arguments)
 
     from rich.console import Console
+    from rich.progress import Progress
 
-    from ..progress import Progress
     from .results import show_first, show_table
     from .run_folder import open_run
     from .step import Replayer
@@ -58,16 +58,14 @@ def replay_command(arguments: Sequence[str]) -> int:
         raise ConfigError(f"--step: {options.step} was not recorded; recorded are {', '.join(map(str, steps))}")
     chosen = steps if options.step is None else [options.step]
     replayer, found = Replayer(run), []
-    progress = Progress(console)
-    try:
+    # Where there is no terminal, each step's line is the progress.
+    with Progress(console=console, disable=not console.is_terminal, transient=True) as bars:
         for step in chosen:
             recorded = run.read(step)
-            count = len(recorded.episodes) + len(recorded.greedy or ())
-            progress.phase(f"step {step}", count)
-            found.append(replayer.replay(recorded, lambda _: progress.advance()))
+            bar = bars.add_task(f"step {step}", total=len(recorded.episodes) + len(recorded.greedy or ()))
+            found.append(replayer.replay(recorded, lambda _, bar=bar: bars.advance(bar)))
+            bars.remove_task(bar)
             show_first(console, found[-1])
-    finally:
-        progress.stop()
     show_table(console, run.path, found)
     return 0 if all(not (one.differences or one.unchecked) for one in found) else 1
 

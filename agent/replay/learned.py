@@ -65,7 +65,8 @@ def learned_again(config: Config, parts: PlayedParts, recorded: RecordedStep, gr
     except UnplayableError as error:
         again.differences.append(Difference("losses", in_words(error.what), error.recorded, error.again))
         return again
-    except (AgentError, ValueError, OSError) as error:
+    # Whatever a changed record leads to; a user's own functions are blamed by an AgentError.
+    except (AgentError, ValueError, OSError, KeyError, IndexError, RuntimeError) as error:
         again.differences.append(Difference("losses", "computation", "numbers", f"{type(error).__name__}: {error}"))
         return again
     finally:

@@ -13,7 +13,9 @@ from .step import StepAgain
 
 
 def show_first(console: Console, again: StepAgain) -> None:
-    """A step's first difference, and what could not be checked."""
+    """A step's first difference, and what could not be checked; of a step in order, that it is."""
+    if not again.differences and not again.unchecked:
+        _say(console, "", f"step {again.step}: {result_of(again)}")
     if again.differences:
         more = len(again.differences) - 1
         told = f" ({more} more)" if more else ""

@@ -141,8 +141,10 @@ def open_run(path: Path) -> RunFolder:
 
 def _trajectories(path: Path) -> list[Recorded]:
     try:
-        return list(read_trajectories(path))
+        if found := list(read_trajectories(path)):
+            return found
     except FileNotFoundError:
         raise RunDirectoryError(f"{path} is not there: the step was not recorded") from None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RunDirectoryError(f"{path} cannot be read ({type(error).__name__}: {error}); it is damaged") from error
+    raise RunDirectoryError(f"{path} is empty: no trajectory was recorded")

@@ -13,6 +13,7 @@ import torch
 
 from ..algorithm import resolve
 from ..collect import budget, specs_of
+from ..errors import RewardFault
 from ..evaluate import task_count
 from ..failures import NO_BASELINE, dropped, without_lonely
 from ..lesson import Rewards, rewards_of
@@ -86,7 +87,11 @@ class Replayer:
                 f"{len(broken)} could not be repeated: the infrastructure fails now: {broken[0]}"
             )
         trajectories = [trajectory for trajectory, _ in recorded.episodes]
-        rewards = rewards_of(self.config, stands, trajectories, groups, recorded.step - 1)
+        try:
+            rewards = rewards_of(self.config, stands, trajectories, groups, recorded.step - 1)
+        except RewardFault as error:
+            again.differences.append(Difference("rewards", "computation", "numbers", str(error)))
+            return again
         again.differences += self._rewards(recorded, rewards, again.unchecked)
         if recorded.shares is None:
             learned = advantages_alone(self.config, self.parts, recorded, groups, rewards)
@@ -162,7 +167,8 @@ class Replayer:
             if len({(t.env_id, t.task, t.seed) for t in members}) != 1:
                 continue  # told already: one of them has another world than the run gives it
             group = without_lonely(TrajectoryGroup(tuple(replace(t, dropped="") for t in members)))
-            if recorded.greedy is not None and not recorded.greedy[place][0].valid:
+            greedy = [trajectory for trajectory, _ in (recorded.greedy or ())[place : place + 1]]
+            if any(not trajectory.valid for trajectory in greedy):
                 group = dropped(group, NO_BASELINE)
             for index, (old, new) in enumerate(zip(members, group.trajectories, strict=True), first):
                 if old.dropped != new.dropped:

@@ -24,7 +24,11 @@ RUNS: dict[str, dict[str, Any]] = {
     "divergence in the reward": {
         "algorithm": {"family": "ppo", "divergence": DivergenceConfig(0.5, "k1", "reward", refresh_every=1), **SEVERAL}
     },
-    "remax with other tasks": {"algorithm": {"family": "remax", "selection": SelectionConfig(resample_rounds=2)}},
+    "remax with other tasks": {
+        "algorithm": {"family": "remax", "selection": SelectionConfig(resample_rounds=2)},
+        "env": {"train": {"fault": "odd worlds"}},
+        "rollout": FOUR,
+    },
     "last turns": {"algorithm": {"selection": SelectionConfig(turns="last", drop_truncated=True)}},
     "correction and terms": {
         "algorithm": {

@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import yaml
 from PIL import Image
 
 from agent.config_algorithm import DivergenceConfig
+from agent.errors import RunDirectoryError
 from agent.replay.recording import read_tensors, write_tensors
 from tests.agent.replay.recorded_runs import recorded_run, replayed, told
 
@@ -191,18 +193,12 @@ def test_what_was_changed_in_the_tensors_is_named(run: Path, change: Callable[[T
 
 
 @pytest.mark.parametrize(
-    "key", ["update_0/logprobs/0", "update_1/entropy/0", "update_1/values/0", "update_0/reference_logprobs/0"]
+    "key", ["update_0/logprobs/0", "update_1/entropy/0", "update_1/values/0", "before/reference_logprobs/0"]
 )
 def test_no_number_of_a_model_can_change_without_a_loss_that_changes(run: Path, key: str) -> None:
-    if key not in read_tensors(run / "rollouts" / "step_000001.safetensors")[0][0]:
-        key = "before/reference_logprobs/0"  # several updates ask the reference once
-
-    def change(tensors: Tensors) -> None:
-        tensors[key] += 0.5
-
-    change_tensors(run, change)
-    assert all(re.match("step 1: losses, .*(loss|metrics)", line) for line in told(replayed(run)))
-    assert told(replayed(run))
+    change_tensors(run, lambda tensors: tensors[key].add_(0.5))
+    lines = told(replayed(run))
+    assert lines and all(re.match("step 1: losses, .*(loss|metrics)", line) for line in lines)
 
 
 def test_a_pixel_of_a_picture_file_is_named_with_the_episode_that_shows_it(run: Path) -> None:
@@ -288,3 +284,24 @@ def test_a_step_that_was_recorded_and_not_logged_is_told(run: Path) -> None:
     assert told(replayed(run)) == [
         f"step {step}: metrics not checked: metrics.jsonl has no line of this step" for step in (1, 2)
     ]
+
+
+def test_a_step_of_another_machine_is_compared_up_to_rounding_and_says_so(run: Path) -> None:
+    path = run / "rollouts" / "step_000001.safetensors"
+    (tensors,), around = read_tensors(path)
+    nudge("update_1/loss/0")(tensors)
+    write_tensors(path, [tensors], replace(around, device="cuda of another kind"))
+    first, second = replayed(run)
+    assert told([first, second]) == [] and not second.near
+    assert first.near.startswith("cuda of another kind, torch ")
+    tensors["update_1/loss/0"] += 0.01
+    write_tensors(path, [tensors], replace(around, device="cuda of another kind"))
+    (line,) = told(replayed(run))
+    assert line.startswith("step 1: losses, policy loss of update 1")
+
+
+@pytest.mark.parametrize("content", ["", "{", '{"env_id": 3}\n'], ids=["empty", "half a line", "something else"])
+def test_trajectories_that_cannot_be_read_are_explained(run: Path, content: str) -> None:
+    (run / "rollouts" / "step_000001.jsonl").write_text(content)
+    with pytest.raises(RunDirectoryError, match=r"step_000001\.jsonl (is empty|cannot be read)"):
+        replayed(run)
