@@ -55,6 +55,20 @@ def read_config(command: str, arguments: Sequence[str]) -> Config:
     return _parsed(parser, ["--recipe", str(path), *options], Config)
 
 
+def config_of(content: Mapping[str, Any], where: Path) -> Config:
+    """The configuration that a run wrote into its `config.yaml`.
+
+    Raises:
+        ConfigError: an option that this version does not have, or an ill-typed one.
+    """
+    parser = recipe_parser("replay")
+    try:
+        made = parser.instantiate(parser.parse_object(dict(content)))
+    except (ArgumentError, TypeError) as error:
+        raise ConfigError(f"{where}: {_explained(str(error), Config)}") from error
+    return Config(**{field.name: getattr(made, field.name) for field in fields(Config)})
+
+
 def read_options(command: str, arguments: Sequence[str], kind: type[Options], description: str) -> Options:
     """A dataclass of options from a command line without a recipe.
 

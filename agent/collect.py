@@ -22,8 +22,9 @@ from .types import Trajectory, TrajectoryGroup
 
 @dataclass(frozen=True, eq=False)
 class Collected:
-    """`siblings`: the group of each trajectory. `greedy_scores`: of each trajectory's task, played without chance; 0
-    where that failed. `failures`: of all episodes that were played for the step.
+    """`siblings`: the group of each trajectory. `greedy`: the episode of each group's task that was played without
+    chance; `greedy_scores`: its score for each trajectory, 0 where it failed. `failures`: of all episodes that were
+    played for the step.
     """
 
     trajectories: list[Trajectory]
@@ -31,6 +32,7 @@ class Collected:
     greedy_scores: Float[Tensor, " trajectories"] | None
     metrics: dict[str, float]
     failures: Tally
+    greedy: list[Trajectory] | None = None
 
 
 def collect_or_wait(
@@ -73,9 +75,9 @@ def collect(config: Config, parts: Parts, step: int) -> Collected:
             groups[place] = group
             played += group.trajectories
     metrics = {"resampled": replaced / len(groups)} if config.algorithm.selection.resample_rounds else {}
-    groups, greedy = [without_lonely(group) for group in groups], None
+    groups, alone, greedy_scores = [without_lonely(group) for group in groups], None, None
     if parts.algorithm.needs_greedy:
-        alone, greedy = _greedy(config, parts, groups)
+        alone, greedy_scores = _greedy(config, parts, groups)
         groups = [group if t.valid else dropped(group, NO_BASELINE) for group, t in zip(groups, alone, strict=True)]
         played += alone
     failures = tally(played, parts.vlm.processor.decode)
@@ -84,7 +86,7 @@ def collect(config: Config, parts: Parts, step: int) -> Collected:
     trajectories = list(chain.from_iterable(group.trajectories for group in groups))
     sizes = torch.tensor([len(group.trajectories) for group in groups], dtype=torch.long)
     siblings = torch.arange(len(groups)).repeat_interleave(sizes)
-    return Collected(trajectories, siblings, greedy, metrics, failures)
+    return Collected(trajectories, siblings, greedy_scores, metrics, failures, alone)
 
 
 def rollout(
@@ -94,7 +96,7 @@ def rollout(
     process plays those of its own places, and knows all."""
     size = config.rollout.group_size
     wanted = list(range(config.rollout.prompts_per_step)) if places is None else places
-    specs = _specs(config, parts, step, wanted, attempt)
+    specs = specs_of(config, parts, step, wanted, attempt)
     trajectories = parts.driver("train").run(specs, budget(config, config.rollout.temperature))
     groups = [TrajectoryGroup(tuple(trajectories[i : i + size])) for i in range(0, len(trajectories), size)]
     shares = [iter(share) for share in parts.ranks.gathered(groups)]
@@ -103,11 +105,11 @@ def rollout(
 
 def reset_ahead(config: Config, parts: Parts, step: int) -> None:
     """Reset the environments of a step's episodes meanwhile."""
-    specs = _specs(config, parts, step, list(range(config.rollout.prompts_per_step)), 0)
+    specs = specs_of(config, parts, step, list(range(config.rollout.prompts_per_step)), 0)
     parts.driver("train").begin(specs, budget(config, config.rollout.temperature))
 
 
-def _specs(config: Config, parts: Parts, step: int, places: list[int], attempt: int) -> list[EpisodeSpec]:
+def specs_of(config: Config, parts: Parts, step: int, places: list[int], attempt: int) -> list[EpisodeSpec]:
     """The episodes that this process plays."""
     sizes, seed = config.rollout, config.run.seed
     specs = []
@@ -142,7 +144,13 @@ def _greedy(
     firsts = [group.trajectories[0] for group in groups]
     specs = [EpisodeSpec(first.task, first.seed, 0) for first in firsts]
     played = parts.ranks.spread(parts.driver("train").run(parts.ranks.mine(specs), budget(config, 0.0)))
+    sizes = torch.tensor([len(group.trajectories) for group in groups])
+    return played, greedy_scores_of(parts, played).repeat_interleave(sizes)
+
+
+def greedy_scores_of(parts: Parts, played: list[Trajectory]) -> Float[Tensor, " groups"]:
+    """The scores of greedy episodes, with the recipe's terms; 0 for those that failed."""
     scores, _ = scores_and_validity(played)
     for added in term_scores(parts.terms, played, parts.vlm.processor.decode).values():
         scores = scores + added
-    return played, scores.repeat_interleave(torch.tensor([len(group.trajectories) for group in groups]))
+    return scores

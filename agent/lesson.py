@@ -90,7 +90,7 @@ def prepare(
     kl_coef: float,
 ) -> Lesson:
     """Credit for every action token, and what the updates need beside it."""
-    algorithm, config = learner.algorithm, learner.algorithm.config
+    algorithm, config, hears = learner.algorithm, learner.algorithm.config, learner.listener
     episodes = episodes_of(trajectories, siblings, rewards.scores, rewards.valid)
     experience = _experience(parts, trajectories, own_share(parts, siblings))
     ranks = parts.ranks
@@ -98,10 +98,15 @@ def prepare(
         return Lesson(trajectories, rewards, episodes, Credit(torch.zeros(episodes.mask.shape)), None, episodes.lengths)
     batch = experience.batch
     if algorithm.updates > 1:
-        experience = replace(experience, old_logprobs=learner.logprobs(batch))
+        old = learner.logprobs(batch)
+        experience = replace(experience, old_logprobs=old)
+        if hears is not None:
+            hears.said("old_logprobs", batch, old)
     if learner.reference is not None and (algorithm.updates > 1 or config.divergence.where == "reward"):
         reference = learner.reference_logprobs(batch)
         experience = replace(experience, reference_logprobs=reference)
+        if hears is not None:
+            hears.said("reference_logprobs", batch, reference)
         if config.divergence.where == "reward":
             old = batch.sampler_logprobs if experience.old_logprobs is None else experience.old_logprobs
             taken = kl_coef * penalty(config.divergence.estimator)(old, reference)
@@ -112,6 +117,9 @@ def prepare(
         values = ranks.total(to_episodes(at_tokens, episodes, batch))
         experience = replace(experience, values=at_tokens)
         final = ranks.total(_of_last_rows(at_ends, batch, len(trajectories)))
+        if hears is not None:
+            hears.said("values", batch, at_tokens)
+            hears.said("final_values", batch, at_ends)
     credit, trained = estimate(algorithm, episodes, values, final, greedy_scores), episodes.mask
     if config.selection.turns == "last":
         trained = last_turns(episodes)

@@ -79,6 +79,11 @@ def read_trajectories(path: Path) -> Iterator[tuple[Trajectory, dict[str, Any]]]
             yield _trajectory(record), record
 
 
+def as_read(trajectory: Trajectory) -> Trajectory:
+    """A trajectory as it will be read back."""
+    return _trajectory(json.loads(json.dumps(asdict(trajectory), default=_plain)))
+
+
 def _write_picture(path: Path, array: np.ndarray) -> None:
     if not path.exists():
         partial = path.with_suffix(".partial")

@@ -28,9 +28,10 @@ from .model.boxes import with_boxes
 from .parts import Parts, build, environment_spec
 from .progress import Progress
 from .records import write_trajectories
+from .replay.record import shared_pictures
 from .report import write_report
 from .run_directory import RunDirectory
-from .train import save, shared_pictures, train, validate
+from .train import save, train, validate
 
 BASELINES = ("constant", "random", "blind", "oracle")
 SHOWN_TRANSCRIPTS = 24

@@ -7,9 +7,9 @@ if nothing had happened.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float
@@ -27,12 +27,12 @@ from .evaluate import evaluate_policy, primary_metric, scores_of
 from .illness import Watch
 from .interrupt import Interrupt
 from .lesson import Lesson, mini_batches, prepare, rewards_of, taught
-from .model.processor import ProcessedImage
 from .objective.aggregation import trajectory_weights
 from .objective.kl import adapted
 from .parts import Parts
 from .progress import Progress
-from .records import write_trajectories
+from .replay.record import record, recording_of
+from .replay.recording import Recording
 from .roles.critic import told
 from .roles.reference import Reference
 from .rollout.episodes import EpisodeDriver
@@ -71,10 +71,12 @@ def train(config: Config, parts: Parts, run: RunDirectory, first: int, progress:
         rolled = time.perf_counter()
 
         parts.memory.enter(Phase.UPDATE)
+        recording = recording_of(parts) if (step + 1) % config.run.record_every == 0 or step == 0 else None
+        heard = replace(learner, listener=recording)
         with _kept(config, parts, run, step, saved, progress):
             rewards = rewards_of(config, parts, collected.trajectories, collected.siblings, step)
             lesson = prepare(
-                learner,
+                heard,
                 parts,
                 collected.trajectories,
                 collected.siblings,
@@ -88,7 +90,7 @@ def train(config: Config, parts: Parts, run: RunDirectory, first: int, progress:
         if config.rollout.reset_ahead and step + 1 < config.optimizer.steps:
             reset_ahead(config, parts, step + 1)
         try:
-            metrics |= learn(config, parts, learner, lesson, step, progress)
+            metrics |= learn(config, parts, heard, lesson, step, progress)
         except AgentError:
             parts.train_engine.discard()
             if parts.train_engine.steps_taken == updates:  # half a step is not a state to continue from
@@ -109,8 +111,8 @@ def train(config: Config, parts: Parts, run: RunDirectory, first: int, progress:
         }
         metrics |= parts.memory.metrics
 
-        if step % config.run.record_every == 0 or step == 1:
-            _record_or_warn(parts, run, step, lesson, progress)
+        if recording is not None:
+            _record_or_warn(parts, run, step, lesson, collected.greedy, recording, progress)
         parts.renderer.forget()  # the pictures of this step's episodes
         every = config.evaluation.validate_every
         if every and (step % every == 0 or step == config.optimizer.steps):
@@ -156,7 +158,9 @@ def learn(
         metrics |= _agree(config, parts, experience, lesson, experience.old_logprobs, progress)
     warming = learner.critic is not None and step < learner.critic.config.warmup_steps
     pieces = []
-    for chosen in mini_batches(lesson, algorithm, config.run.seed, step):
+    for number, chosen in enumerate(mini_batches(lesson, algorithm, config.run.seed, step)):
+        if learner.listener is not None:
+            learner.listener.update(number)
         here = sorted(kept.intersection(chosen))
         if experience is None or not here:
             parts.train_engine.skip()
@@ -165,7 +169,7 @@ def learn(
             continue
         part = selected(learner, experience.of_trajectories(here))
         if learner.critic is not None and not learner.critic.shared:
-            pieces.append(learner.critic.update(part, learner.micro_batch_tokens))
+            pieces.append(learner.critic.update(part, learner.micro_batch_tokens, learner.listener))
         if warming and learner.critic is not None and not learner.critic.shared:
             parts.train_engine.skip()
             continue
@@ -203,28 +207,6 @@ def save(config: Config, parts: Parts, run: RunDirectory, step: int) -> int:
         run.checkpoints, step, parts.vlm, parts.state_dict(), config.run.keep, parts.sharded_engines or None
     )
     return step
-
-
-def record(parts: Parts, run: RunDirectory, step: int, lesson: Lesson) -> None:
-    """Write every trajectory of a step, with its pictures and advantages: one where all of its tokens have the same."""
-    extra = [
-        {"advantage": of_tokens[0] if of_tokens else 0.0} if len(set(of_tokens)) < 2 else {"advantages": of_tokens}
-        for of_tokens in lesson.advantages
-    ]
-    pixels = shared_pictures(parts, lesson.trajectories)
-    if parts.ranks.first:
-        decode = parts.vlm.processor.decode
-        write_trajectories(run.rollouts, f"step_{step:06d}", lesson.trajectories, pixels, decode, extra)
-
-
-def shared_pictures(parts: Parts, trajectories: Sequence[Trajectory]) -> Callable[[str], ProcessedImage]:
-    """The pictures of a step's trajectories, also of those that other processes played."""
-    if parts.ranks.size == 1:
-        return parts.renderer.pixels
-    named = {span.sha256 for t in trajectories for row in t.rows for span in row.images}
-    own = {sha256: found for sha256 in sorted(named) if (found := parts.renderer.known(sha256)) is not None}
-    pictures = {sha256: picture for share in parts.ranks.gathered(own) for sha256, picture in share.items()}
-    return pictures.__getitem__
 
 
 def _weights(learner: Learner, lesson: Lesson, chosen: list[int]) -> Float[Tensor, " trajectories"]:
@@ -273,10 +255,18 @@ def _save_or_warn(config: Config, parts: Parts, run: RunDirectory, step: int, pr
         return None
 
 
-def _record_or_warn(parts: Parts, run: RunDirectory, step: int, lesson: Lesson, progress: Progress) -> None:
+def _record_or_warn(
+    parts: Parts,
+    run: RunDirectory,
+    step: int,
+    lesson: Lesson,
+    greedy: Sequence[Trajectory] | None,
+    recording: Recording,
+    progress: Progress,
+) -> None:
     """Rollouts are for people: a full disk costs the record and not the run."""
     try:
-        record(parts, run, step, lesson)
+        record(parts, run.rollouts, step, lesson, greedy, recording)
     except OSError as error:
         progress.warn(f"the rollouts of step {step} could not be recorded in {run.rollouts}: {error}")
 

@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from .algorithm import Algorithm
-from .blame import blamed, name_of
 from .engine.batching import Batch, joined
 from .engine.experience import Experience
 from .engine.local import LocalEngine
-from .errors import AlgorithmFault
-from .objective.aggregation import weighted_sum
-from .objective.correction import importance_weights
-from .objective.kl import KL_ESTIMATORS, in_loss
+from .listener import Listener
+from .micro_loss import Said, micro_loss
 from .objective.signature import call
 from .roles.actor import Actor
 from .roles.critic import Critic
@@ -29,7 +25,7 @@ from .roles.reference import Reference
 
 @dataclass(frozen=True, eq=False)
 class Learner:
-    """Who takes part in an update, and by which algorithm."""
+    """Who takes part in an update, and by which algorithm. `listener`: who hears of it, if the step is recorded."""
 
     actor: Actor
     reference: Reference | None
@@ -37,6 +33,7 @@ class Learner:
     engine: LocalEngine
     algorithm: Algorithm
     micro_batch_tokens: int
+    listener: Listener | None = None
 
     @torch.no_grad()
     def logprobs(self, batch: Batch) -> Float[Tensor, "rows tokens"]:
@@ -100,7 +97,7 @@ def accumulate_gradient(
 
     value_only: while a critic on a shared trunk warms up, its head learns and nothing else gets a gradient.
     """
-    algorithm, config = learner.algorithm, learner.algorithm.config
+    algorithm, critic, hears = learner.algorithm, learner.critic, learner.listener
     ranks = learner.engine.ranks
     own = max(1, int(ranks.total(experience.batch.action_mask.sum())))
     valued = 1 if experience.valued is None else max(1, int(ranks.total(experience.valued.sum())))
@@ -114,66 +111,52 @@ def accumulate_gradient(
             learner.engine.backward(learner.engine.run(learner.actor.idle), last)
             continue
         logprobs, entropy, values = learner.engine.run(partial(learner.forward, micro.batch, value_only))
-        device = logprobs.device
-        mask = micro.batch.action_mask.to(device)
-        old = logprobs.detach() if micro.old_logprobs is None else micro.old_logprobs.to(device)
-        tensors = {
-            "logprobs": logprobs,
-            "old_logprobs": old,
-            "advantages": micro.batch.advantages.to(device),
-            "mask": mask,
-            "sequence": micro.batch.trajectory.to(device),
-            "selected": None if micro.selected is None else micro.selected.to(device),
-        }
-        losses, clipped = _token_losses(algorithm, tensors, mask)
-        if config.correction.kind != "none":
-            correction, told = importance_weights(
-                old,
-                micro.batch.sampler_logprobs.to(device),
-                mask,
-                micro.batch.turns.to(device),
-                tensors["sequence"],
-                kind=config.correction.kind,
-                level=config.correction.level,
-                low=config.correction.low,
-                high=config.correction.high,
-            )
-            losses = losses * correction
-            greatest = max(greatest, told.pop("largest"))
-            for name, value in told.items():
-                sums[f"correction/{name}"] += value * float(mask.sum())
-        if learner.reference is not None:
-            known = micro.reference_logprobs
-            reference = learner.reference.logprobs(micro.batch) if known is None else known.to(device)
-            if config.divergence.where == "loss":
-                losses = losses + kl_coef * in_loss(config.divergence.estimator)(logprobs, reference)
-            for name, estimator in KL_ESTIMATORS.items():
-                sums[f"kl/{name}"] += _sum(estimator(logprobs.detach(), reference), mask)
-        if config.entropy_coef:
-            losses = losses - config.entropy_coef * entropy
-        loss = weighted_sum(losses, mask, weights.to(device)[tensors["sequence"]])
+        said = Said(logprobs, entropy, values, _reference_logprobs(learner, micro, logprobs.device))
+        _tell(hears, micro, said)
+        found = micro_loss(algorithm, micro, said, weights, kl_coef)
+        loss = found.loss
         sums["loss"] += float(loss.detach()) * own
-        if learner.critic is not None and learner.critic.shared:
+        sums.update(found.sums)
+        if hears is not None:
+            hears.lost("loss", float(loss.detach()))
+        if critic is not None and critic.shared:
             assert values is not None
-            value_loss, told = learner.critic.loss(micro, values, valued)
-            loss = learner.critic.config.coef * value_loss + (0.0 if value_only else loss)
+            value_loss, told = critic.loss(micro, values, valued)
+            loss = critic.config.coef * value_loss + (0.0 if value_only else loss)
             sums.update({name: value * own for name, value in told.items()})
+            if hears is not None:
+                hears.lost("value_loss", told["value_loss"])
         learner.engine.backward(loss, last)
-        ratio = torch.exp(logprobs.detach() - old)
-        largest = max(largest, float(ratio[mask].max()))
-        sums["ratio"] += _sum(ratio, mask)
-        sums["entropy"] += _sum(entropy.detach(), mask)
-        sums["clip_fraction"] += _sum(clipped.float(), mask)
-        sums["kl/old"] += _sum(KL_ESTIMATORS["k3"](logprobs.detach(), old), mask)
+        largest, greatest = max(largest, found.largest), max(greatest, found.greatest)
         pieces.append(logprobs.detach())
     shares = ranks.gathered((dict(sums), largest, greatest))
     for share, _, _ in shares[: ranks.rank] + shares[ranks.rank + 1 :]:
         sums.update(share)
     metrics = {name: value / own for name, value in sums.items()}
     metrics["ratio_largest"] = max(of_one for _, of_one, _ in shares)
-    if config.correction.kind != "none":
+    if algorithm.config.correction.kind != "none":
         metrics["correction/largest"] = max(of_one for _, _, of_one in shares)
     return Gradient(joined(experience.batch, pieces), metrics)
+
+
+def _reference_logprobs(learner: Learner, micro: Experience, device: torch.device) -> Tensor | None:
+    """The reference's, if there is one: known from before the first update, or asked now."""
+    if learner.reference is None:
+        return None
+    known = micro.reference_logprobs
+    return learner.reference.logprobs(micro.batch) if known is None else known.to(device)
+
+
+def _tell(hears: Listener | None, micro: Experience, said: Said) -> None:
+    """What the models say of a micro-batch during an update."""
+    if hears is None:
+        return
+    hears.said("logprobs", micro.batch, said.logprobs)
+    hears.said("entropy", micro.batch, said.entropy)
+    if said.values is not None:
+        hears.said("values", micro.batch, said.values)
+    if said.reference is not None and micro.reference_logprobs is None:
+        hears.said("reference_logprobs", micro.batch, said.reference)
 
 
 def selected(learner: Learner, experience: Experience) -> Experience:
@@ -208,22 +191,3 @@ def _stacked(pieces: Sequence[Tensor]) -> Tensor:
         return torch.cat(list(pieces))
     width = max(piece.shape[1] for piece in pieces)
     return torch.cat([torch.nn.functional.pad(piece, (0, width - piece.shape[1])) for piece in pieces])
-
-
-def _token_losses(algorithm: Algorithm, tensors: Mapping[str, Any], mask: Tensor) -> tuple[Tensor, Tensor]:
-    """One number a token, and where the gradient is cut; a user's loss may leave the second out."""
-    name = f"the policy loss {name_of(algorithm.loss.function)}"
-    with blamed(name):
-        given = call(algorithm.loss.function, tensors, algorithm.loss_options)
-    losses, clipped = given if isinstance(given, tuple) else (given, torch.zeros_like(mask))
-    if not isinstance(losses, Tensor) or losses.shape != mask.shape:
-        came = tuple(losses.shape) if isinstance(losses, Tensor) else type(losses).__name__
-        raise AlgorithmFault(
-            f"{name} must return one number a token, a tensor of shape {tuple(mask.shape)} that is not averaged, alone "
-            f"or with the mask of clipped tokens; got {came}"
-        )
-    return losses, clipped
-
-
-def _sum(tensor: Tensor, mask: Tensor) -> float:
-    return float(tensor[mask].sum())

@@ -61,10 +61,7 @@ def load_vlm(folder: str | Path, dtype: str = "float32", device: str = "cpu") ->
         CheckpointError: the folder is missing, incomplete, or of a family that is not supported.
     """
     folder = Path(folder)
-    if not folder.is_dir():
-        raise CheckpointError(f"{folder}: no such folder; a model is a local Hugging Face checkpoint folder")
-    family = read_json(folder / "config.json", "the model's config").get("model_type")
-    processor = PROCESSORS.get(family, Processor)(folder)
+    family, processor = _family_of(folder), load_processor(folder)
     if family not in FAMILIES:
         raise CheckpointError(f"{folder}: model_type is {family!r}; supported are {', '.join(FAMILIES)}")
     try:
@@ -82,3 +79,18 @@ def load_vlm(folder: str | Path, dtype: str = "float32", device: str = "cpu") ->
     if family in PROCESSORS:
         check_attention(model, folder)
     return VLM(model.to(device), processor, family)
+
+
+def load_processor(folder: Path) -> Processor:
+    """A checkpoint folder's tokenizer, image processor and chat template; its weights are not looked at.
+
+    Raises:
+        CheckpointError: a part is missing, or of another family.
+    """
+    return PROCESSORS.get(_family_of(folder), Processor)(folder)
+
+
+def _family_of(folder: Path) -> str:
+    if not folder.is_dir():
+        raise CheckpointError(f"{folder}: no such folder; a model is a local Hugging Face checkpoint folder")
+    return str(read_json(folder / "config.json", "the model's config").get("model_type"))

@@ -19,6 +19,7 @@ from ..engine.batching import Batch, joined
 from ..engine.experience import Experience
 from ..engine.local import LocalEngine, assign, whole
 from ..engine.offload import Offload
+from ..listener import Listener
 from ..model.value_head import ValueModel, own_trunk, shared_trunk
 from ..objective.value import VALUE_LOSSES, explained_variance
 
@@ -95,7 +96,9 @@ class Critic:
         loss = torch.where(valued, losses, torch.zeros_like(losses)).sum() / count
         return loss, {"value_loss": float(loss.detach())}
 
-    def update(self, experience: Experience, micro_batch_tokens: int) -> dict[str, float]:
+    def update(
+        self, experience: Experience, micro_batch_tokens: int, listener: Listener | None = None
+    ) -> dict[str, float]:
         """One step of an own trunk on a mini-batch."""
         assert self.engine is not None and experience.valued is not None
         ranks = self.engine.ranks
@@ -110,6 +113,9 @@ class Critic:
             loss, told = self.loss(micro, values, count)
             self.engine.backward(loss, last)
             sums.update(told)
+            if listener is not None:
+                listener.said("values", micro.batch, values)
+                listener.lost("value_loss", told["value_loss"])
         shares = ranks.gathered(dict(sums))
         for share in shares[: ranks.rank] + shares[ranks.rank + 1 :]:
             sums.update(share)
