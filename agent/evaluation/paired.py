@@ -16,7 +16,7 @@ _TIE = 1e-9  # of the sum of all sizes: sums that are equal differ by rounding w
 
 
 def paired_p_value(before: Sequence[float | None], after: Sequence[float | None]) -> float:
-    """Two-sided p-value of the paired difference, by sign flips: how often the sum of the differences is at least as far
+    """Two-sided p-value of the paired difference, by sign flips: how often the sum of differences is at least as far
     from 0 as it is, when on each task it is left to a coin which of the two scores was whose.
 
     Exact with up to 16 tasks whose scores differ (the others change nothing). With more, 99,999 random flips, always
