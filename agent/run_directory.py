@@ -74,7 +74,7 @@ class RunDirectory:
         if not self.ranks.first:
             return
         path = self.path / "metrics.jsonl"
-        kept = [line for line in _lines(path) if json.loads(line)["step"] <= step]
+        kept = [line for line in whole_lines(path) if json.loads(line)["step"] <= step]
         self._write(path, "".join(line + "\n" for line in kept))
         self._metrics = path.open("a")
         self._tensorboard = SummaryWriter(str(self.path / "tensorboard"), purge_step=step + 1)
@@ -92,7 +92,7 @@ class RunDirectory:
 
     def metrics(self) -> list[dict[str, Any]]:
         """All lines of metrics.jsonl, without what a killed process left half-written."""
-        return [json.loads(line) for line in _lines(self.path / "metrics.jsonl")]
+        return [json.loads(line) for line in whole_lines(self.path / "metrics.jsonl")]
 
     def write_json(self, name: str, value: object) -> Path:
         return self._write(self.path / name, json.dumps(value, indent=1))
@@ -172,7 +172,7 @@ def _plain(config: dict[str, Any]) -> Any:
     return json.loads(json.dumps(config, default=str))
 
 
-def _lines(path: Path) -> list[str]:
+def whole_lines(path: Path) -> list[str]:
     """Whole lines of a metrics file: a killed process or a full disk may have left the last one half-written."""
     lines = path.read_text(errors="replace").splitlines() if path.exists() else []
     return [line for line in lines if _whole(line)]
