@@ -56,7 +56,7 @@ def compare_command(arguments: Sequence[str]) -> int:
     Raises:
         AgentError: a folder is no run, or runs are not to be averaged.
     """
-    options = _parser().parse_args(arguments or ["--help"])
+    options = _parser().parse_args(arguments)
     paths = [Path(run) for run in options.runs]
     if twice := [path for path in paths if [p.resolve() for p in paths].count(path.resolve()) > 1]:
         raise ConfigError(f"{twice[0]} is given more than once")

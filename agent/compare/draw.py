@@ -44,7 +44,7 @@ def draw_comparison(benchmarks: Sequence[Benchmark], target: Path, theme: Theme 
     ]
     if not rows:
         return False
-    figure = Figure(figsize=(9.5, 3.1 * len(rows) + 0.6), dpi=140, layout="constrained", facecolor=theme.ground)
+    figure = Figure(figsize=(9.5, 3.1 * len(rows) + 0.8), dpi=140, layout="constrained", facecolor=theme.ground)
     grid = figure.subplots(len(rows), 2, squeeze=False, sharey="row")
     several = len(benchmarks) > 1
     for (benchmark, key), axes in zip(rows, grid, strict=True):
@@ -55,14 +55,25 @@ def draw_comparison(benchmarks: Sequence[Benchmark], target: Path, theme: Theme 
         label = f"{benchmark.env_id}\n{KEYS[key]}" if several else KEYS[key]
         axes[0].set_ylabel(label, color=theme.ink)
         axes[1].set_ylabel("")
-        if several or key == rows[0][1]:
-            axes[0].legend(fontsize=8, frameon=False, labelcolor=theme.ink, loc="best")
-    if not several:
-        figure.suptitle(benchmarks[0].title, color=theme.ink, fontsize=11)
+        if several and key == next(iter(KEYS)):
+            axes[0].legend(fontsize=8, frameon=False, labelcolor=theme.ink)
     words = (
         "lines: means over runs; bands: 95% bootstrap intervals over seeds, where there are several; thin: single runs"
     )
-    figure.supxlabel(words, color=theme.ink, fontsize=8)
+    title = words if several else f"{benchmarks[0].title}\n{words}"
+    figure.suptitle(title, color=theme.ink, fontsize=9)
+    if not several:
+        handles = {line.get_label(): line for line in grid[0][0].get_lines() if not line.get_label().startswith("_")}
+        columns = 2 if max(map(len, handles)) < 60 else 1
+        figure.legend(
+            handles.values(),
+            handles,
+            loc="outside lower center",
+            ncols=columns,
+            fontsize=8,
+            frameon=False,
+            labelcolor=theme.ink,
+        )
     figure.savefig(target, format="png")
     return True
 

@@ -147,9 +147,9 @@ def differences_table(benchmark: Benchmark, found: Sequence[Difference]) -> Tabl
     used = f" Runs with seeds that both groups have: {', '.join(map(str, seeds))}." if seeds else ""
     note = (
         "After training, on the same test tasks: means of paired differences with 95% bootstrap intervals and "
-        "two-sided p-values by sign flips. Over tasks: whether these policies differ on other tasks, each task being the "
-        f"mean over runs; over seeds: whether other runs would differ.{used} Each p-value is for its line alone, not "
-        "corrected for the number of lines."
+        "two-sided p-values by sign flips. Over tasks: whether these policies differ on other tasks, each task being "
+        f"the mean over runs; over seeds: whether other runs would differ.{used} Each p-value is for its line alone, "
+        "not corrected for the number of lines."
     )
     columns = ("difference", "decoding", "points" if metric != "return" else "return", "95% interval", "p", "over")
     return Table(f"{benchmark.title}, differences", columns, tuple(rows), note, 2)
