@@ -37,6 +37,7 @@ from .roles.critic import told
 from .roles.reference import Reference
 from .rollout.episodes import EpisodeDriver
 from .run_directory import RunDirectory
+from .tracking.samples import samples_of
 from .types import Trajectory
 from .update import Learner, accumulate_gradient, selected
 
@@ -215,6 +216,7 @@ def record(parts: Parts, run: RunDirectory, step: int, lesson: Lesson) -> None:
     if parts.ranks.first:
         decode = parts.vlm.processor.decode
         write_trajectories(run.rollouts, f"step_{step:06d}", lesson.trajectories, pixels, decode, extra)
+        run.show(step, samples_of(lesson.trajectories, pixels, decode, extra))
 
 
 def shared_pictures(parts: Parts, trajectories: Sequence[Trajectory]) -> Callable[[str], ProcessedImage]:
