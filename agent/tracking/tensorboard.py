@@ -17,7 +17,8 @@ class TensorBoard:
     """Event files in `folder`.
 
     Args:
-        step: The steps done; what was written of later ones is forgotten.
+        step: The steps done; numbers and pictures of later ones are forgotten. (TensorBoard keeps texts: a step that
+            was done again has two.)
         config: The resolved options, shown as text.
     """
 

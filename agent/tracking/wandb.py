@@ -15,7 +15,7 @@ from .samples import Sample
 
 INIT_SECONDS = 30
 FINISH_SECONDS = 60
-COLUMNS = ("task", "seed", "reward", "advantage", "end", "trajectory", "images")
+COLUMNS = ("task", "seed", "reward", "advantage", "end", "trajectory")
 
 
 class WandB:
@@ -70,12 +70,16 @@ class WandB:
         self._run.log({"step": step, **metrics})
 
     def trajectories(self, step: int, samples: Sequence[Sample]) -> None:
-        """A table "samples", one row a trajectory."""
-        table = wandb.Table(columns=list(COLUMNS))
+        """A table "samples", one row a trajectory, and its pictures as "pictures"."""
+        count = max((len(s.images) for s in samples), default=0)
+        # A column a picture: of a list of pictures in one cell, wandb keeps none.
+        table = wandb.Table(columns=[*COLUMNS, *(f"image {i + 1}" for i in range(count))])
         for s in samples:
-            images = [wandb.Image(image, caption=f"image {i}") for i, image in enumerate(s.images, start=1)]
-            table.add_data(s.task, s.seed, s.reward, s.advantage, s.end, s.text, images)
-        self._run.log({"step": step, "samples": table})
+            images = [wandb.Image(image) for image in s.images] + [None] * (count - len(s.images))
+            table.add_data(s.task, s.seed, s.reward, s.advantage, s.end, s.text, *images)
+        # A table's pictures wait outside of the run's folder until they are uploaded; these are in it.
+        pictures = [wandb.Image(image, caption=s.headline) for s in samples for image in s.images]
+        self._run.log({"step": step, "samples": table, "pictures": pictures})
 
     def report(self, report: Mapping[str, Any]) -> None:
         """The summary's `test/...`, and the rows as a table "results"."""
