@@ -72,7 +72,8 @@ def results_table(benchmark: Benchmark, found: Mapping[str, Sequence[Outcome]]) 
             )
     note = (
         "Means with 95% bootstrap intervals, resampled over what the last column says: over seeds, for what another "
-        "seed would give; over the test episodes of the one run there is, for what other tasks would give."
+        "seed would give; over the test episodes of the one run there is, for what other tasks would give. "
+        "Of a handful of seeds such intervals are too narrow."
     )
     columns = ("group", "decoding", "before", "after", "gain", "interval over")
     return Table(f"{benchmark.title}, on test tasks", columns, tuple(rows), note, 2)
