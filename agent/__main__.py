@@ -1,4 +1,4 @@
-"""`python -m agent train | eval | replay | plan | algorithms | recipes`."""
+"""`python -m agent train | eval | replay | compare | view | plan | algorithms | recipes`."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ USAGE = """usage: python -m agent COMMAND ...
   train RECIPE [--option value ...]   train a policy; the same command continues a run that was cut off
   eval --model FOLDER|URL --env ID     evaluate checkpoints, chat servers, baselines; --suite NAME for benchmarks
   replay RUN [--step N]               go through a run's recorded steps again, without a model: is all the same?
+  compare RUN RUN ...                 curves and tables of several runs: averaged over seeds, paired, with intervals
   plan RECIPE [--device-memory 24GiB] predict the memory that each phase of a run needs, and what to change first
   algorithms                          list families, advantage estimators and policy losses, with source and options
   recipes                             list the packaged recipes
@@ -28,6 +29,7 @@ def main(arguments: Sequence[str]) -> int:
         "train": _train,
         "eval": _eval,
         "replay": _replay,
+        "compare": _compare,
         "plan": _plan,
         "algorithms": _algorithms,
         "recipes": _recipes,
@@ -92,6 +94,12 @@ def _replay(arguments: Sequence[str]) -> int:
     from .replay.command import replay_command
 
     return replay_command(arguments)
+
+
+def _compare(arguments: Sequence[str]) -> int:
+    from .compare.command import compare_command
+
+    return compare_command(arguments)
 
 
 def _plan(arguments: Sequence[str]) -> int:

@@ -228,6 +228,9 @@ class RunConfig:
         save_every: Steps between checkpoints; the last step is always saved.
         keep: Checkpoints kept, the newest.
         record_every: Steps between recordings of all trajectories.
+        trackers: Where a run is shown beside TensorBoard: "wandb" and "trackio" are sent metrics, options, a few
+            recorded trajectories with their pictures, and the results. One that fails stops nothing.
+        project: What trackers file the run under.
     """
 
     name: str = "run"
@@ -236,6 +239,8 @@ class RunConfig:
     save_every: int = 50
     keep: int = 2
     record_every: int = 25
+    trackers: list[Literal["wandb", "trackio"]] = field(default_factory=list)
+    project: str = "rllava-gym"
 
 
 @dataclass(frozen=True)

@@ -55,7 +55,7 @@ def run(config: Config, console: Console, started: float | None = None) -> Ended
     ranks = join(config.engine.train)
     if not ranks.first:
         console = Console(quiet=True)
-    directory = RunDirectory(config, ranks)
+    directory = RunDirectory(config, ranks, lambda message: progress.warn(message))
     progress = Progress(console)
     try:
         if (report := directory.read_json("report.json")) is not None:
@@ -143,6 +143,7 @@ def _phases(
     report = _report(config, parts, directory, baselines, clock)
     if parts.ranks.first:
         write_report(directory, report, parts.vlm.processor.decode)
+    directory.report(report)
     directory.write_json("report.json", report)  # last: its presence says that the run is finished
     return Ended(True, report)
 

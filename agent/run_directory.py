@@ -5,7 +5,8 @@ from __future__ import annotations
 import fcntl
 import json
 import platform
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from importlib.metadata import version
@@ -13,12 +14,14 @@ from pathlib import Path
 from typing import IO, Any
 
 import yaml
-from torch.utils.tensorboard import SummaryWriter
 
 from .config import Config
 from .engine.checkpoint import latest_checkpoint
 from .engine.ranks import ALONE, Ranks
 from .errors import RunDirectoryError
+from .tracking.samples import Sample
+from .tracking.tracker import Tracker
+from .tracking.trackers import check_installed, open_trackers
 
 # Options that may change between a run and its continuation: they do not change what is computed.
 FREE = {
@@ -27,6 +30,8 @@ FREE = {
     "run.keep",
     "run.save_every",
     "run.record_every",
+    "run.trackers",
+    "run.project",
     "rollout.threads",
     "check.max_gap",
     "check.on_failure",
@@ -43,17 +48,22 @@ class RunDirectory:
     Raises:
         RunDirectoryError: it holds a run of another configuration, another process is writing it, or it cannot be
             written (also later, from `log` and `write_json`: a full disk).
+        ConfigError: a tracker that the recipe names is not installed.
     """
 
-    def __init__(self, config: Config, ranks: Ranks = ALONE) -> None:
-        """ranks: The processes of the run. The first alone reads and writes; the others are told what it read."""
+    def __init__(self, config: Config, ranks: Ranks = ALONE, warn: Callable[[str], None] | None = None) -> None:
+        """ranks: The processes of the run. The first alone reads and writes; the others are told what it read.
+        warn: Told of trackers that fail."""
+        check_installed(config.run.trackers)
         self.ranks = ranks
+        self._config = config
+        self._warn = warn or (lambda message: print(message, file=sys.stderr))
         self.path = Path(config.run.folder) / config.run.name
         self.checkpoints = self.path / "checkpoints"
         self.rollouts = self.path / "rollouts"
         self._lock: IO[str] | None = None
         self._metrics: IO[str] | None = None
-        self._tensorboard: SummaryWriter | None = None
+        self._trackers: list[Tracker] = []
         if not ranks.first:
             return
         with self._writing(self.path):
@@ -74,25 +84,37 @@ class RunDirectory:
         if not self.ranks.first:
             return
         path = self.path / "metrics.jsonl"
-        kept = [line for line in _lines(path) if json.loads(line)["step"] <= step]
+        kept = [line for line in whole_lines(path) if json.loads(line)["step"] <= step]
         self._write(path, "".join(line + "\n" for line in kept))
         self._metrics = path.open("a")
-        self._tensorboard = SummaryWriter(str(self.path / "tensorboard"), purge_step=step + 1)
+        with self._writing(self.path):
+            self._trackers = open_trackers(self._config.run, self.path, step, _plain(asdict(self._config)), self._warn)
 
     def log(self, step: int, metrics: dict[str, float]) -> None:
-        """One line of metrics.jsonl, and the same numbers for TensorBoard."""
+        """One line of metrics.jsonl, and the same numbers for TensorBoard and other trackers."""
         if not self.ranks.first:
             return
-        assert self._metrics is not None and self._tensorboard is not None, "begin() comes first"
+        assert self._metrics is not None, "begin() comes first"
         with self._writing(self.path / "metrics.jsonl"):
             self._metrics.write(json.dumps({"step": step, **metrics}) + "\n")
             self._metrics.flush()
-            for name, value in metrics.items():
-                self._tensorboard.add_scalar(name, value, step)
+            for tracker in self._trackers:
+                tracker.log(step, metrics)
+
+    def show(self, step: int, samples: Sequence[Sample]) -> None:
+        """A few trajectories for the trackers. Raises OSError where TensorBoard's file cannot be written."""
+        for tracker in self._trackers:
+            tracker.trajectories(step, samples)
+
+    def report(self, report: Mapping[str, Any]) -> None:
+        """The results for the trackers, once the run is finished."""
+        with self._writing(self.path):
+            for tracker in self._trackers:
+                tracker.report(report)
 
     def metrics(self) -> list[dict[str, Any]]:
         """All lines of metrics.jsonl, without what a killed process left half-written."""
-        return [json.loads(line) for line in _lines(self.path / "metrics.jsonl")]
+        return [json.loads(line) for line in whole_lines(self.path / "metrics.jsonl")]
 
     def write_json(self, name: str, value: object) -> Path:
         return self._write(self.path / name, json.dumps(value, indent=1))
@@ -103,10 +125,11 @@ class RunDirectory:
         return self.ranks.told(json.loads(path.read_text()) if there else None)
 
     def close(self) -> None:
-        for logs in (self._tensorboard, self._metrics):
+        for logs in (*self._trackers, self._metrics):
             with suppress(OSError):  # what a full disk did not take was told by `log`
                 if logs is not None:
                     logs.close()
+        self._trackers = []
         if self._lock is not None:
             self._lock.close()
 
@@ -172,7 +195,7 @@ def _plain(config: dict[str, Any]) -> Any:
     return json.loads(json.dumps(config, default=str))
 
 
-def _lines(path: Path) -> list[str]:
+def whole_lines(path: Path) -> list[str]:
     """Whole lines of a metrics file: a killed process or a full disk may have left the last one half-written."""
     lines = path.read_text(errors="replace").splitlines() if path.exists() else []
     return [line for line in lines if _whole(line)]

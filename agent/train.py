@@ -266,7 +266,7 @@ def _record_or_warn(
 ) -> None:
     """Rollouts are for people: a full disk costs the record and not the run."""
     try:
-        record(parts, run.rollouts, step, lesson, greedy, recording)
+        record(parts, run.rollouts, step, lesson, greedy, recording, run.show)
     except OSError as error:
         progress.warn(f"the rollouts of step {step} could not be recorded in {run.rollouts}: {error}")
 

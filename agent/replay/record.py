@@ -9,6 +9,7 @@ from ..lesson import Lesson
 from ..model.processor import ProcessedImage
 from ..parts import Parts
 from ..records import write_trajectories
+from ..tracking.samples import Sample, samples_of
 from ..types import Trajectory
 from .recording import Recording, circumstances, fields_of, write_tensors
 
@@ -25,9 +26,11 @@ def record(
     lesson: Lesson,
     greedy: Sequence[Trajectory] | None,
     recording: Recording,
+    show: Callable[[int, list[Sample]], None] = lambda step, samples: None,
 ) -> None:
     """Write every trajectory of a step with its pictures and credit, and what the models said of them: enough for
-    `python -m agent replay`. The trajectories come last: where they are, all is.
+    `python -m agent replay`. The trajectories come last: where they are, all is. `show` is then given a few of
+    them, for people.
 
     Raises:
         OSError: the disk is full, or the folder cannot be written.
@@ -43,7 +46,9 @@ def record(
     if greedy is not None:
         groups = [{"group": group} for group in range(len(greedy))]
         write_trajectories(folder, f"greedy_{name}", greedy, pixels, decode, groups)
-    write_trajectories(folder, f"step_{name}", lesson.trajectories, pixels, decode, fields_of(lesson, looked))
+    fields = fields_of(lesson, looked)
+    write_trajectories(folder, f"step_{name}", lesson.trajectories, pixels, decode, fields)
+    show(step, samples_of(lesson.trajectories, pixels, decode, fields))
 
 
 def shared_pictures(parts: Parts, trajectories: Sequence[Trajectory]) -> Callable[[str], ProcessedImage]:

@@ -58,7 +58,7 @@ def draw_learning_curve(
         points = tuple(zip(*validation, strict=True))
         axes.plot(*points, color=theme.validation, marker="o", markersize=3.5, label="greedy score (validation)")
     _draw_results(axes, report.get("rows", ()), max(step for step, _ in reward + validation), theme)
-    _dress(axes, theme)
+    dress(axes, theme)
     columns = 1 if size[0] < 6 else 3
     figure.legend(loc="outside lower center", ncols=columns, fontsize=8, frameon=False, labelcolor=theme.ink)
     figure.savefig(target, format="png")
@@ -120,8 +120,9 @@ def _draw_results(axes: Axes, rows: Sequence[Mapping[str, Any]], last: int, them
             told = None
 
 
-def _dress(axes: Axes, theme: Theme) -> None:
-    axes.set_xlabel("reinforcement-learning step", color=theme.ink)
+def dress(axes: Axes, theme: Theme, places: str = "reinforcement-learning step") -> None:
+    """The house style of a drawing of scores over `places`."""
+    axes.set_xlabel(places, color=theme.ink)
     axes.set_ylabel("score", color=theme.ink)
     low, high = axes.get_ylim()
     if low > -0.1 and high < 1.1:  # scores in [0, 1] are shown on the whole of it: a small change should look small

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ..run_directory import RunDirectory
 from .curve import draw_learning_curve
 from .page import render_page
 from .tokens import Decode
+
+if TYPE_CHECKING:  # a run's directory has trackers, which say what a report says
+    from ..run_directory import RunDirectory
 
 
 def write_report(directory: RunDirectory, report: Mapping[str, Any], decode: Decode) -> None:

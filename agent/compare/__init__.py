@@ -1,0 +1,1 @@
+"""Several runs beside each other: `python -m agent compare`."""
