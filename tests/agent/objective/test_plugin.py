@@ -98,7 +98,7 @@ def test_an_estimator_must_take_valid_and_a_loss_log_probabilities() -> None:
         _ = Estimator(function, "").needs
     with pytest.raises(ConfigError, match=r"^policy loss '.*function' does not take `logprobs`: every one must; "):
         _ = PolicyLoss(function, "").needs
-    with pytest.raises(ConfigError, match=r"tensors are scores, groups, valid, lengths, rewards, mask, turns, images_before"):
+    with pytest.raises(ConfigError, match=r"tensors are scores, groups, valid, lengths, rewards, mask, turns, images"):
         _ = Estimator(function, "").needs
     with pytest.raises(ConfigError, match=r"tensors are logprobs, old_logprobs, advantages, mask, sequence, selected;"):
         _ = PolicyLoss(function, "").options
