@@ -27,19 +27,30 @@ def find(given: Given) -> Finding:
 
     tasks = {str(size): run(size, WHOLE) for size in SIZES}
     micro = {str(size): run(SIZES[-1], size) for size in MICRO}
-    rows = [[f"{size} tasks", "one a step", *cells(of)] for size, of in tasks.items()]
-    rows += [[f"{SIZES[-1]} tasks", f"{int(size):,} tokens", *cells(of)] for size, of in micro.items()]
+    rows = [[size, "one a step", *cells(of)] for size, of in tasks.items()]
+    rows += [[str(SIZES[-1]), f"{int(size):,} tokens", *cells(of)] for size, of in micro.items()]
     return Finding(
         "Memory and throughput over the size of a step",
         "Counting at 224 x 224 pixels, 1.6 million parameters, 8 siblings a task, turns of up to 32 tokens, GRPO; each "
         f"line a process of its own, medians of {given.steps - 1} steps with the least and the most. Memory in MiB: at "
-        "most during the steps, above what the process had when model and environments were made.",
-        ("step", "micro-batch", "memory", "seconds a step", "episodes/s", "tokens/s", "rollout s", "update s"),
+        "most during the steps, above what the process had when model and environments were made. The machine did "
+        "other work too: computing counts the seconds of a step in which its own threads ran.",
+        (
+            "tasks",
+            "micro-batch",
+            "memory",
+            "seconds a step",
+            "episodes/s",
+            "tokens/s",
+            "rollout s",
+            "update s",
+            "computing s",
+        ),
         rows,
         [
-            "With one micro-batch a step, memory grows with the tasks; with a bound on the tokens of a micro-batch it "
-            "does not, whatever the step holds. Gradients are the same either way, as the loss is weighted over the "
-            "whole mini-batch."
+            "With one micro-batch a step, memory grows with the tasks; a bound on the tokens of a micro-batch "
+            "(`optimizer.micro_batch_tokens`) takes most of that away. Gradients are the same either way, as the loss "
+            "is weighted over the whole mini-batch."
         ],
         [
             "for n in 1 2 4 8; do",
@@ -73,6 +84,7 @@ def cells(of: dict[str, Any]) -> list[str]:
         f"{rate(of, 'tokens'):,.0f}",
         f"{middle(of, 'rollout'):.2f}",
         f"{middle(of, 'update'):.2f}",
+        f"{middle(of, 'cpu'):.2f}",
     ]
 
 

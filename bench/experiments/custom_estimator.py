@@ -9,12 +9,13 @@ from typing import Any
 from .finding import Finding, Given, percent
 from .learning_runs import Setup, against, data_of, learn, plot_curves
 
-SEEDS, STEPS = (0, 1), 24
+SEEDS, STEPS = (0, 1), 36
 TASKS, SIBLINGS = 8, 4
 EPISODES = TASKS * SIBLINGS  # of a step
 CODING = Setup(
     "coding",
     4,
+    True,
     (
         *("--rollout.prompts_per_step", str(TASKS), "--rollout.group_size", str(SIBLINGS)),
         *("--optimizer.lr", "2e-4", "--optimizer.schedule", "constant", "--optimizer.warmup_steps", "2"),
@@ -49,7 +50,7 @@ def find(given: Given) -> Finding:
     return Finding(
         "A user's estimator: GAE with a discount of its own across pictures",
         "Coding, where a program that the policy writes gives the next picture: up to four turns and several pictures "
-        f"an episode. PPO with a critic, {given.steps} steps of {EPISODES} episodes from the same cold starts. Plain "
+        f"an episode. PPO with a critic, {given.steps} steps of {EPISODES} episodes from one cold start. Plain "
         "GAE has discount and lambda 1; `visual_gae.py` has 0.9 and 0.9 across a picture and 1 elsewhere. F1 in "
         f"percent, greedy, on {episodes} test tasks with 95% intervals.",
         ("seed", "estimator", "before", "after", "gain"),
@@ -70,4 +71,4 @@ def find(given: Given) -> Finding:
 
 def plot(data: dict[str, Any], path: Path) -> None:
     named = {LABELS[way]: by_seed for way, by_seed in data["runs"].items()}
-    plot_curves(named, path, "Coding with PPO, from the same cold starts", "F1", EPISODES)
+    plot_curves(named, path, "Coding with PPO, from one cold start", "F1", EPISODES)

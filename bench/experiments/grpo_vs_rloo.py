@@ -8,7 +8,7 @@ from typing import Any
 from .finding import Finding, Given, percent
 from .learning_runs import COUNTING, against, data_of, learn, needed, plot_curves, told
 
-SEEDS, STEPS = (0, 1, 2), 80
+SEEDS, STEPS = (0, 1, 2), 60
 EPISODES = 16 * 8  # of a step
 THRESHOLD = 0.7
 # The options of "grpo" are those of the sanity check, so that its runs serve here too.

@@ -25,11 +25,13 @@ class Setup:
     Args:
         recipe: The packaged recipe.
         validate_every: Steps between validations.
+        one_start: The cold start of the first seed serves all; seeds then differ in their episodes alone.
         options: Options of each run beside the seed, the steps and the way of learning.
     """
 
     recipe: str
     validate_every: int
+    one_start: bool = False
     options: Sequence[str] = tuple(COMMON)
 
 
@@ -66,7 +68,8 @@ def learn(
     """Each way of learning from each seed's cold start. `ways`: name -> options of `python -m agent train`."""
     found: dict[str, dict[int, Run]] = {way: {} for way in ways}
     for seed in track(seeds, "seeds"):
-        start = cold_start(runs, f"{setup.recipe}_cold_{seed}", seed, recipe=setup.recipe)
+        begun = seeds[0] if setup.one_start else seed
+        start = cold_start(runs, f"{setup.recipe}_cold_{begun}", begun, recipe=setup.recipe)
         for way, options in ways.items():
             name = f"{setup.recipe}_{way.replace(' ', '_')}_{seed}_steps_{steps}"
             common = ["--run.seed", str(seed), "--model.path", str(start), "--cold_start.sources", "[]"]

@@ -2,8 +2,9 @@
 
     python bench/experiments/measure.py rollouts|training ROUNDS RECIPE [--option value ...]
 
-The last line that it prints is JSON: for each round seconds, tokens and episodes; the memory of the process in MiB when
-everything was made (`resident`), and at most during the rounds (`peak`).
+The last line that it prints is JSON: for each round seconds, seconds of computing (`cpu`, all threads together), tokens
+and episodes; the memory of the process in MiB when everything was made (`resident`), and at most during the rounds
+(`peak`).
 """
 
 from __future__ import annotations
@@ -64,12 +65,12 @@ def rollouts(arguments: Sequence[str], rounds: int) -> dict[str, Any]:
         found, resident = [], memory("VmRSS")
         forget_peak()
         for step in range(rounds):
-            started = time.perf_counter()
+            started, computing = time.perf_counter(), time.process_time()
             groups = rollout(config, parts, step)
-            seconds = time.perf_counter() - started
+            seconds, cpu = time.perf_counter() - started, time.process_time() - computing
             trajectories = [trajectory for group in groups for trajectory in group.trajectories]
             tokens = sum(trajectory.action_count for trajectory in trajectories)
-            found.append({"seconds": seconds, "tokens": tokens, "episodes": len(trajectories)})
+            found.append({"seconds": seconds, "cpu": cpu, "tokens": tokens, "episodes": len(trajectories)})
             parts.renderer.forget()
             parts.rollout_engine.forget()  # as an update does
         peak, held = memory("VmHWM"), parts.rollout_engine.held()
@@ -87,13 +88,17 @@ def training(arguments: Sequence[str], rounds: int) -> dict[str, Any]:
     from agent.train import train
 
     found: list[dict[str, float]] = []
+    computing = time.process_time()
 
     class Told(Progress):
         def step(self, step: int, metrics: dict[str, float]) -> None:
+            nonlocal computing
+            cpu, computing = time.process_time() - computing, time.process_time()
             episodes = config.rollout.prompts_per_step * config.rollout.group_size
             tokens = metrics["episode_tokens"] * episodes
             seconds = {name.removeprefix("seconds/"): s for name, s in metrics.items() if name.startswith("seconds/")}
-            found.append({"seconds": seconds.pop("step"), "tokens": tokens, "episodes": episodes, **seconds})
+            step_seconds = {"seconds": seconds.pop("step"), "cpu": cpu, **seconds}
+            found.append(step_seconds | {"tokens": tokens, "episodes": episodes})
 
     with tempfile.TemporaryDirectory() as folder:
         config = read_config("train", [*arguments, "--run.folder", folder, "--optimizer.steps", str(rounds)])

@@ -44,7 +44,6 @@ def find(given: Given) -> Finding:
     rows = []
     for length, engines in found.items():
         for engine, of in engines.items():
-            held = sum(of["held"].values()) / 2**20
             rows.append(
                 [
                     length,
@@ -53,31 +52,32 @@ def find(given: Given) -> Finding:
                         f"{speed(of, what):,.0f} ({lowest:,.0f} to {highest:,.0f})"
                         for what, lowest, highest in spans(of)
                     ),
+                    f"{computing(of):,.0f}",
                     f"{of['resident'] - of['before']:,.0f}",
                     f"{of['peak'] - of['resident']:,.0f}",
-                    f"{held:,.0f}",
                     f"{of['peak']:,.0f}",
                 ]
             )
     fastest = {
-        length: speed(engines["vllm"], "tokens") / speed(engines["transformers"], "tokens")
-        for length, engines in found.items()
+        length: computing(engines["vllm"]) / computing(engines["transformers"]) for length, engines in found.items()
     }
     ratios = ", ".join(f"{ratio:.2f} with {length}" for length, ratio in fastest.items())
+    held = sum(found[next(iter(found))]["vllm"]["held"].values()) / 2**20
     versions = found[next(iter(found))]["vllm"]["versions"]
     return Finding(
         "vLLM against transformers: rollouts on a CPU",
         "Counting at 224 x 224 pixels, 16 tasks x 8 siblings a round, the tiny model with random weights, one thread; "
         f"medians of {given.steps - 1} rounds with the least and the most, both engines in the environment that has "
-        "vLLM. Memory in MiB: what making model, trainer and engine added, libraries included; what rollouts added at "
-        "most; what the engine says that it holds; and the whole process at its peak.",
-        ("turns", "engine", "tokens/s", "episodes/s", "made", "during rollouts", "held by the engine", "process"),
+        "vLLM. The machine did other work too, so tokens are also counted for each second of computing, all threads "
+        "together. Memory in MiB: what making model, trainer and engine added, libraries included; what rollouts added "
+        "at most; and the whole process at its peak.",
+        ("turns", "engine", "tokens/s", "episodes/s", "tokens/s of computing", "made", "during rollouts", "process"),
         rows,
         [
-            f"vLLM's tokens a second over those of transformers: {ratios}. On a CPU vLLM is here to be tested; nothing "
-            "here says how fast it is on a GPU. The transformers engine shares the trainer's weights; vLLM has its own "
-            "copy and a key-value cache of a fixed size (1 GiB here, `engine.vllm.cache_gib`), of which a CPU has in "
-            "memory only what has been written."
+            f"vLLM's tokens over those of transformers, a second of computing: {ratios}. On a CPU vLLM is here to be "
+            "tested; nothing here says how fast it is on a GPU. The transformers engine shares the trainer's weights "
+            f"and lets its cache go after each round; vLLM says that it holds {held:,.0f} MiB, a copy of the weights "
+            "and a key-value cache of a fixed size (1 GiB here, `engine.vllm.cache_gib`)."
         ],
         [
             "for engine in vllm transformers; do",
@@ -93,6 +93,11 @@ def find(given: Given) -> Finding:
 def speed(measured_run: dict[str, Any], what: str) -> float:
     """Median a second over the rounds but the first."""
     return statistics.median(speeds(measured_run, what))
+
+
+def computing(measured_run: dict[str, Any]) -> float:
+    """Median of the tokens for each second of computing."""
+    return statistics.median(each["tokens"] / each["cpu"] for each in measured_run["rounds"][1:])
 
 
 def speeds(measured_run: dict[str, Any], what: str) -> list[float]:
