@@ -9,7 +9,7 @@ from typing import Any
 from .finding import Finding, Given, percent
 from .learning_runs import Setup, against, data_of, learn, plot_curves
 
-SEEDS, STEPS = (0, 1), 36
+SEEDS, STEPS = (0, 1), 28
 TASKS, SIBLINGS = 8, 4
 EPISODES = TASKS * SIBLINGS  # of a step
 CODING = Setup(

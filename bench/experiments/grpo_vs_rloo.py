@@ -43,8 +43,9 @@ def find(given: Given) -> Finding:
     )
     return Finding(
         "GRPO against RLOO: sample efficiency and final score",
-        f"Counting from the same cold starts, {given.steps} steps of 16 tasks x 8 siblings, one update a step, equal "
-        "rates. Accuracy in percent, greedy: validation on 256 tasks every 10 steps, before and after on the same 512 "
+        f"Counting from one cold start, {given.steps} steps of 16 tasks x 8 siblings, one update a step, equal rates; "
+        "seeds differ in their tasks and in what is sampled. "
+        "Accuracy in percent, greedy: validation on 256 tasks every 10 steps, before and after on the same 512 "
         f"test tasks with 95% intervals. Episodes: until the first validation of {100 * THRESHOLD:.0f}%.",
         ("seed", "estimator", "before", "validation, episodes", f"episodes to {100 * THRESHOLD:.0f}%", "after"),
         rows,
@@ -59,4 +60,4 @@ def find(given: Given) -> Finding:
 
 
 def plot(data: dict[str, Any], path: Path) -> None:
-    plot_curves(data["runs"], path, "Counting, from the same cold starts", "accuracy", EPISODES)
+    plot_curves(data["runs"], path, "Counting, from one cold start", "accuracy", EPISODES)

@@ -35,7 +35,7 @@ class Setup:
     options: Sequence[str] = tuple(COMMON)
 
 
-COUNTING = Setup("counting", 10)
+COUNTING = Setup("counting", 10, one_start=True)
 
 
 @dataclass(frozen=True)

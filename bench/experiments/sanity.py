@@ -29,7 +29,8 @@ def find(given: Given) -> Finding:
     episodes = found["grpo"][given.seeds[0]].row("after")["episodes"]
     return Finding(
         "Sanity: counting is learned, and only from its rewards",
-        f"From a cold start, {given.steps} steps of GRPO, 16 tasks x 8 siblings each. Greedy accuracy in percent on "
+        f"From one cold start, {given.steps} steps of GRPO, 16 tasks x 8 siblings each; seeds differ in their tasks and "
+        "in what is sampled. Greedy accuracy in percent on "
         f"{episodes} test tasks, with 95% intervals; gain: the same tasks, after minus before.",
         ("run", "seed", "before", "after", "gain"),
         rows,
@@ -49,4 +50,4 @@ def find(given: Given) -> Finding:
 
 def plot(data: dict[str, Any], path: Path) -> None:
     named = {LABELS[way]: by_seed for way, by_seed in data.items()}
-    plot_curves(named, path, "Counting, from the same cold starts", "accuracy", EPISODES)
+    plot_curves(named, path, "Counting, from one cold start", "accuracy", EPISODES)

@@ -12,7 +12,7 @@ from step_time import OPTIONS
 from .finding import Finding, Given, MissingError
 from .measure import ROOT, measured
 
-SEEDS, STEPS = (0,), 8  # rounds of rollouts; the first is not counted
+SEEDS, STEPS = (0,), 7  # rounds of rollouts; the first is not counted
 ENGINES = {
     "transformers": {"engine.rollout": "transformers"},
     "vllm": {"engine.rollout": "vllm", "engine.vllm.cache_gib": "1", "engine.vllm.max_sequences": "128"},
