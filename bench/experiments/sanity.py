@@ -29,9 +29,9 @@ def find(given: Given) -> Finding:
     episodes = found["grpo"][given.seeds[0]].row("after")["episodes"]
     return Finding(
         "Sanity: counting is learned, and only from its rewards",
-        f"From one cold start, {given.steps} steps of GRPO, 16 tasks x 8 siblings each; seeds differ in their tasks and "
-        "in what is sampled. Greedy accuracy in percent on "
-        f"{episodes} test tasks, with 95% intervals; gain: the same tasks, after minus before.",
+        f"From one cold start, {given.steps} steps of GRPO, 16 tasks x 8 siblings each; seeds differ in their tasks "
+        f"and in what is sampled. Greedy accuracy in percent on {episodes} test tasks, with 95% intervals; gain: the "
+        "same tasks, after minus before.",
         ("run", "seed", "before", "after", "gain"),
         rows,
         [
