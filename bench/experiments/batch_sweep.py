@@ -55,7 +55,7 @@ def find(given: Given) -> Finding:
         [
             "for n in 1 2 4 8; do",
             "  python -m agent plan paper/counting --model.path Qwen2-VL-2B-Instruct --rollout.prompts_per_step $n \\",
-            "    --device-memory 80GiB",
+            "    --pictures 320x480 --device-memory 80GiB",
             "  python -m agent train paper/counting --model.path Qwen2-VL-2B-Instruct --rollout.prompts_per_step $n \\",
             "    --optimizer.steps 8 --evaluation.test_episodes 0 --run.name batch_$n",
             "done  # memory/* and seconds/* are in each metrics.jsonl",
