@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from .finding import Finding, Given, percent
-from .learning_runs import Setup, against, data_of, learn, plot_curves
+from .learning_runs import FIRST, Setup, against, data_of, learn, plot_curves
 
 SEEDS, STEPS = (0, 1), 28
 TASKS, SIBLINGS = 8, 4
@@ -57,7 +57,8 @@ def find(given: Given) -> Finding:
         rows,
         [
             f"Visual minus plain at the end, paired over the test tasks, in points: {spelled}. "
-            f"{len(given.seeds)} seeds, and short runs: they show that the estimator trains, not which one is better."
+            f"{len(given.seeds)} seeds, and short runs: they show that the estimator trains, not which one is better. "
+            f"{FIRST}"
         ],
         [
             "cd bench/experiments  # where visual_gae.py is",

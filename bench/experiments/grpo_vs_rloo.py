@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from .finding import Finding, Given, percent
-from .learning_runs import COUNTING, against, data_of, learn, needed, plot_curves, told
+from .learning_runs import COUNTING, FIRST, against, data_of, learn, needed, plot_curves, told
 
 SEEDS, STEPS = (0, 1, 2), 60
 EPISODES = 16 * 8  # of a step
@@ -49,7 +49,7 @@ def find(given: Given) -> Finding:
         f"test tasks with 95% intervals. Episodes: until the first validation of {100 * THRESHOLD:.0f}%.",
         ("seed", "estimator", "before", "validation, episodes", f"episodes to {100 * THRESHOLD:.0f}%", "after"),
         rows,
-        [f"RLOO minus GRPO at the end, paired over the test tasks, in points: {spelled}."],
+        [f"RLOO minus GRPO at the end, paired over the test tasks, in points: {spelled}. {FIRST}"],
         [
             f"torchrun --nproc-per-node 8 -m agent train paper/counting --model.path Qwen2-VL-2B-Instruct \\\n"
             f"  --engine.train fsdp2 --engine.rollout vllm --algorithm.family {family} --run.name {family}"

@@ -16,6 +16,7 @@ from rich.progress import track
 from agent.evaluate import paired_difference
 
 Curve = list[tuple[int, float]]
+FIRST = "The first point of the picture is the cold start's score on the test tasks, the others are validations."
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ COUNTING = Setup("counting", 10, one_start=True)
 
 @dataclass(frozen=True)
 class Run:
-    """A finished run: its folder, its report and the validations (step, score), the cold start's first."""
+    """A finished run: its folder, its report and the validations (step, score), after the cold start's test score."""
 
     folder: Path
     report: dict[str, Any]

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from .finding import Finding, Given, percent
-from .learning_runs import COUNTING, data_of, learn, plot_curves
+from .learning_runs import COUNTING, FIRST, data_of, learn, plot_curves
 
 SEEDS, STEPS = (0, 1, 2), 60
 EPISODES = 16 * 8  # of a step
@@ -36,7 +36,7 @@ def find(given: Given) -> Finding:
         rows,
         [
             f"Without looking, and the expert: {floor}. In the control, for the first seed, the rewards of a step "
-            "change places at random."
+            f"change places at random. {FIRST}"
         ],
         [
             "torchrun --nproc-per-node 8 -m agent train paper/counting --model.path Qwen2-VL-2B-Instruct \\",
