@@ -5,6 +5,7 @@ VENV ?= .venv
 ARGS ?=
 TASK ?= counting
 DATA ?=
+NAME ?=
 PYTEST_ARGS ?=
 TORCH_INDEX ?=
 
@@ -13,7 +14,7 @@ STAMP := $(VENV)/.set-up
 TORCH := $(shell grep '^torch==' constraints.txt)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test verify-learning verify-tasks verify-last-turn verify-evaluation verify-overlap verify-exactness verify-faults verify-step-time verify-device verify-algorithms verify-mutation verify-environments verify-sandboxes verify-chaos verify-search lint format clean
+.PHONY: help setup demo test verify-learning verify-tasks verify-last-turn verify-evaluation verify-overlap verify-exactness verify-faults verify-step-time verify-device verify-algorithms verify-mutation verify-environments verify-sandboxes verify-chaos verify-search experiment lint format clean
 
 help:
 	@echo 'make setup    install everything into $(VENV); quick when nothing changed'
@@ -37,6 +38,8 @@ help:
 	@echo 'make verify-sandboxes    speed of hardened containers, into bench/sandboxes.md; needs Docker; about ten minutes'
 	@echo 'make verify-chaos    killed trainers, containers and engines, into bench/chaos.md; needs Docker; about 15 minutes'
 	@echo 'make verify-search    speed and quality of the index over DATA, a folder of passages, into bench/search.md'
+	@echo 'make experiment NAME=...    an experiment of the paper on a tiny model, into bench/experiments/; minutes each:'
+	@echo '              NAME=sanity, grpo-vs-rloo, vllm-vs-hf (needs the environment of .ci/vllm), custom-estimator, batch-sweep'
 	@echo 'make lint     ruff, mypy and the rules of who may import whom'
 	@echo 'make format   let ruff write the format'
 	@echo 'make clean    delete caches and built packages; keeps $(VENV) and runs'
@@ -127,6 +130,9 @@ verify-chaos: $(STAMP)
 
 verify-search: $(STAMP)
 	$(BIN)/python bench/search.py --data '$(DATA)' $(ARGS)
+
+experiment: $(STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/python bench/experiment.py $(NAME) $(ARGS)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

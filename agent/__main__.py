@@ -117,8 +117,10 @@ def _algorithms(arguments: Sequence[str]) -> int:
 def _recipes(arguments: Sequence[str]) -> int:
     from .recipes import packaged
 
-    for name, path in packaged().items():
-        print(f"{name:16} {path.read_text().splitlines()[0].removeprefix('# ')}")
+    recipes = packaged()
+    width = max(map(len, recipes))
+    for name, path in recipes.items():
+        print(f"{name:{width}}  {path.read_text().splitlines()[0].removeprefix('# ')}")
     return 0
 
 

@@ -163,6 +163,27 @@ class OptimizerConfig:
 
 
 @dataclass(frozen=True)
+class ElsewhereConfig:
+    """Another environment in which the policy is tested too, greedily, before training and after it.
+
+    Args:
+        name: In the report: "after, NAME".
+        id: A Gymnasium id.
+        kwargs: Keyword arguments that it is made with; `boxes: auto` as in `env`.
+        episodes: Of its first tasks; 0: as many as `test_episodes`.
+        max_turns: Turns after which an episode is truncated; 0: as in training.
+        max_turn_tokens: Tokens of one turn; 0: as in training. An episode has as many as its turns allow.
+    """
+
+    name: str
+    id: str
+    kwargs: dict[str, Any] = field(default_factory=dict)
+    episodes: int = 0
+    max_turns: int = 0
+    max_turn_tokens: int = 0
+
+
+@dataclass(frozen=True)
 class EvaluationConfig:
     """When and how the policy is evaluated.
 
@@ -174,6 +195,7 @@ class EvaluationConfig:
         measures: What is reported of the greedy test beside the primary metric, by its name in `info["metrics"]`.
         variants: Changes of the environment's arguments, by name, under which the trained policy is tested too, such as
             {without tool: {search: none}}; greedily.
+        elsewhere: Other environments, such as a published test set, in which it is tested as well.
     """
 
     validate_every: int = 50
@@ -182,6 +204,7 @@ class EvaluationConfig:
     sampled: bool = True
     measures: list[str] = field(default_factory=list)
     variants: dict[str, dict[str, Any]] = field(default_factory=dict)
+    elsewhere: list[ElsewhereConfig] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

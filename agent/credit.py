@@ -32,6 +32,7 @@ class Episodes:
     rewards: Float[Tensor, "trajectories actions"]
     mask: Bool[Tensor, "trajectories actions"]
     turns: Int[Tensor, "trajectories actions"]
+    images_before: Int[Tensor, "trajectories actions"]
     truncated: Bool[Tensor, " trajectories"]
 
 
@@ -54,23 +55,29 @@ def episodes_of(
 
     `scores` are whole returns. What the environment paid for a turn arrives at the turn's last token; what a score has
     beyond that (shaping, another trajectory's score in a control) arrives at the last token of all.
+
+    A picture is counted at the first action token that comes after it. What a new row shows of its prompt is shown
+    anew, so its pictures are counted again.
     """
     lengths = [t.action_count for t in trajectories]
     shape = (len(trajectories), max(1, *lengths) if lengths else 1)
     rewards, mask = torch.zeros(shape), torch.zeros(shape, dtype=torch.bool)
-    turns = torch.zeros(shape, dtype=torch.long)
+    turns, images = torch.zeros(shape, dtype=torch.long), torch.zeros(shape, dtype=torch.long)
     for index, trajectory in enumerate(trajectories):
-        end = 0
-        for action in trajectory.actions:
-            start, end = end, end + len(action.token_ids)
-            turns[index, start:end] = action.turn
-            if end > start:
-                rewards[index, end - 1] = action.reward or 0.0
+        end = shown = 0
+        for segment in (segment for row in trajectory.rows for segment in row.segments):
+            shown += len(segment.images)
+            if segment.kind != "action" or not segment.token_ids:
+                continue
+            start, end = end, end + len(segment.token_ids)
+            turns[index, start:end] = segment.turn
+            rewards[index, end - 1] = segment.reward or 0.0
+            images[index, start], shown = shown, 0
         mask[index, :end] = True
         if end and bool(valid[index]):
             rewards[index, end - 1] += scores[index] - rewards[index].sum()
     truncated = torch.tensor([t.outcome.end == "truncated" for t in trajectories], dtype=torch.bool)
-    return Episodes(scores, groups, valid, torch.tensor(lengths), rewards, mask, turns, truncated)
+    return Episodes(scores, groups, valid, torch.tensor(lengths), rewards, mask, turns, images, truncated)
 
 
 def last_turns(episodes: Episodes) -> Bool[Tensor, "trajectories actions"]:

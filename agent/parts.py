@@ -87,14 +87,17 @@ class Parts:
         Raises:
             ConfigError: the environment refuses the variant's arguments.
         """
-        key = f"{split} {variant}"
+        spec = environment_spec(self.config, split)
+        if variant:
+            spec = replace(spec, kwargs={**spec.kwargs, **self.config.evaluation.variants[variant]})
+        return self.driver_of(f"{split} {variant}", spec)
+
+    def driver_of(self, key: str, spec: EnvironmentSpec) -> EpisodeDriver:
+        """The episode driver that is kept under this key, of these environments when it is asked for first."""
         if key not in self._drivers:
-            sizes, spec = self.config.rollout, environment_spec(self.config, split)
-            if variant:
-                spec = replace(spec, kwargs={**spec.kwargs, **self.config.evaluation.variants[variant]})
+            sizes = self.config.rollout
             options = DriverOptions(sizes.concurrency, sizes.threads, sizes.deterministic)
-            pool = EnvironmentPool(spec)
-            self._drivers[key] = EpisodeDriver(self.rollout_engine, self.renderer, pool, options)
+            self._drivers[key] = EpisodeDriver(self.rollout_engine, self.renderer, EnvironmentPool(spec), options)
         return self._drivers[key]
 
     def begin_learning(self) -> None:

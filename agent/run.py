@@ -12,6 +12,7 @@ from .coldstart import Demonstrator, cold_start
 from .collect import budget
 from .config import Config
 from .config_engine import EngineConfig
+from .elsewhere import check_elsewhere, episodes_elsewhere, play_elsewhere, rows_elsewhere
 from .engine.memory import Phase
 from .engine.ranks import join, others_explained, unseen
 from .evaluate import (
@@ -89,6 +90,7 @@ def _run(config: Config, directory: RunDirectory, progress: Progress, stop: Inte
     evaluation_tasks(parts.driver("validation").pool, max(config.evaluation.validation_episodes, checked))
     for variant in ("", *config.evaluation.variants):
         evaluation_tasks(parts.driver("test", variant).pool, config.evaluation.test_episodes)
+    check_elsewhere(config, parts)
     try:
         with parts.memory.explained(), others_explained(ranks):
             return _phases(config, parts, directory, progress, stop, clock, continued)
@@ -184,7 +186,7 @@ def _test(config: Config, parts: Parts, directory: RunDirectory, name: str, prog
     driver = parts.driver("test")
     temperatures = {"greedy": 0.0} | ({"sampled": config.rollout.temperature} if config.evaluation.sampled else {})
     variants = list(config.evaluation.variants) if name == "after" else []
-    progress.phase(f"test {name}", episodes * (len(temperatures) + len(variants)))
+    progress.phase(f"test {name}", episodes * (len(temperatures) + len(variants)) + episodes_elsewhere(config))
     scores: dict[str, list[float | None]] = {}
     measures: dict[str, list[float | None]] = {}
     varied: dict[str, list[float | None]] = {}
@@ -207,7 +209,9 @@ def _test(config: Config, parts: Parts, directory: RunDirectory, name: str, prog
         played = evaluate_policy(altered, episodes, limits, config.run.seed, lambda _: progress.advance(), parts.ranks)
         varied[variant] = task_scores(played, primary_metric(driver.pool))
         parts.renderer.forget()
-    directory.write_json(f"evaluations/{name}_more.json", {"measures": measures, "variants": varied})
+    elsewhere = play_elsewhere(config, parts, progress.advance)
+    more = {"measures": measures, "variants": varied, "elsewhere": elsewhere}
+    directory.write_json(f"evaluations/{name}_more.json", more)
     directory.write_json(f"evaluations/{name}.json", scores)  # last: its presence says that the test is done
 
 
@@ -244,6 +248,8 @@ def _report(
         asdict(summarise(f"after, {variant}", config.env.id, "greedy", metric, scores, seed))
         for variant, scores in more["after"].get("variants", {}).items()
     ]
+    elsewhere = [more[name].get("elsewhere", {}) for name in ("before", "after")]
+    rows += rows_elsewhere(config, parts, *elsewhere, BASELINES)
     measures = [
         asdict(summarise(name, config.env.id, "greedy", measure, scores, seed))
         for name, found in more.items()

@@ -34,15 +34,22 @@ SETTINGS: dict[str, list[str]] = {
 FAMILIES = ["grpo", "dr_grpo", "rloo", "ppo", "gspo", "reinforce_pp"]
 
 
-def train(runs: Path, name: str, *options: str) -> dict[str, Any]:
+def train(runs: Path, name: str, *options: str, recipe: str = "counting") -> dict[str, Any]:
     """One training command; its report."""
     report = runs / name / "report.json"
     if not report.exists():
-        command = [sys.executable, "-m", "agent", "train", "counting", "--run.folder", str(runs), "--run.name", name]
+        command = [sys.executable, "-m", "agent", "train", recipe, "--run.folder", str(runs), "--run.name", name]
         with (runs / f"{name}.log").open("w") as log:
             subprocess.run([*command, *options], check=True, stdout=log, stderr=subprocess.STDOUT)
     found: dict[str, Any] = json.loads(report.read_text())
     return found
+
+
+def cold_start(runs: Path, name: str, seed: int, *options: str, recipe: str = "counting") -> Path:
+    """A recipe's cold start and nothing else; the checkpoint that it leaves."""
+    nothing = ["--run.seed", str(seed), "--optimizer.steps", "0", "--evaluation.test_episodes", "0"]
+    train(runs, name, *nothing, *options, recipe=recipe)
+    return runs / name / "checkpoints" / "step_0"
 
 
 def validations(runs: Path, name: str) -> list[tuple[int, float]]:
@@ -125,16 +132,7 @@ def main() -> None:
     given.runs.mkdir(parents=True, exist_ok=True)
 
     def cold(seed: int) -> None:
-        train(
-            given.runs,
-            f"cold_{seed}",
-            "--run.seed",
-            str(seed),
-            "--optimizer.steps",
-            "0",
-            "--evaluation.test_episodes",
-            "0",
-        )
+        cold_start(given.runs, f"cold_{seed}", seed)
 
     def one(job: tuple[str, int]) -> tuple[str, int, dict[str, Any]]:
         family, seed = job

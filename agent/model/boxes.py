@@ -37,15 +37,16 @@ BY_HAND = (
 def with_boxes(config: Config) -> Config:
     """The recipe with every `boxes: auto` among its environments' arguments replaced by the model's box format.
 
-    Training, validation, test and cold-start arguments alike. A recipe without any is returned as it is, and the
-    model's folder is not looked at.
+    Training, validation, test and cold-start arguments alike, and those of tests elsewhere. A recipe without any is
+    returned as it is, and the model's folder is not looked at.
 
     Raises:
         ConfigError: the model is of a family whose boxes are not known.
         CheckpointError: the model's folder is incomplete.
     """
-    env, sources = config.env, config.cold_start.sources
-    if not any(map(_asks, (env.kwargs, env.train, env.validation, env.test, *(source.kwargs for source in sources)))):
+    env, sources, others = config.env, config.cold_start.sources, config.evaluation.elsewhere
+    beside = (given.kwargs for given in (*sources, *others))
+    if not any(map(_asks, (env.kwargs, env.train, env.validation, env.test, *beside))):
         return config
     boxes = model_boxes(config.model)
 
@@ -63,6 +64,9 @@ def with_boxes(config: Config) -> Config:
         ),
         cold_start=replace(
             config.cold_start, sources=[replace(source, kwargs=filled(source.kwargs)) for source in sources]
+        ),
+        evaluation=replace(
+            config.evaluation, elsewhere=[replace(other, kwargs=filled(other.kwargs)) for other in others]
         ),
     )
 

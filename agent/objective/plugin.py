@@ -24,6 +24,7 @@ ESTIMATOR_TENSORS = (
     "rewards",
     "mask",
     "turns",
+    "images_before",
     "values",
     "final_values",
     "truncated",
@@ -38,6 +39,7 @@ ESTIMATOR_TENSORS = (
     rewards        Float["trajectories actions"]   reward that arrives after each action token
     mask           Bool["trajectories actions"]    which entries exist: action tokens of all turns, in order
     turns          Int["trajectories actions"]     turn of each token
+    images_before  Int["trajectories actions"]     pictures between the action token before it, or the beginning, and it
     values         Float["trajectories actions"]   critic's value of the state before each token
     final_values   Float[" trajectories"]          critic's value of the state after the last token
     truncated      Bool[" trajectories"]           which episodes were cut off

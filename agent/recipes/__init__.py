@@ -1,4 +1,7 @@
-"""Recipes: the only place where environment ids, a model and an algorithm meet. `find` gives a recipe's file."""
+"""Recipes: the only place where environment ids, a model and an algorithm meet. `find` gives a recipe's file.
+
+Those of the folder `paper` are the published runs; their names begin with it: "paper/counting".
+"""
 
 from __future__ import annotations
 
@@ -30,6 +33,7 @@ def find(name: str) -> Path:
 
 
 def packaged() -> dict[str, Path]:
-    """The packaged recipes by name."""
-    paths = [Path(str(path)) for path in files(__package__).iterdir() if path.name.endswith(".yaml")]
-    return {path.stem: path for path in sorted(paths)}
+    """The packaged recipes by name, those in a folder after the others."""
+    root = Path(str(files(__package__)))
+    paths = {path.relative_to(root).with_suffix("").as_posix(): path for path in root.rglob("*.yaml")}
+    return dict(sorted(paths.items(), key=lambda named: (named[0].count("/"), named[0])))

@@ -15,7 +15,10 @@ POLICIES = {
     "before": "the model before reinforcement learning",
     "after": "the model after reinforcement learning",
 }
-VARIED = "the same model where the environment was changed"
+# What stands before the comma of a longer name, such as "blind, SuperCLEVR".
+ELSEWHERE = {name: f"{told}, there" for name, told in POLICIES.items()} | {
+    "after": "the same model where the environment was changed"
+}
 
 
 @dataclass(frozen=True)
@@ -123,7 +126,7 @@ def _table(env_id: str, metric: str, rows: Sequence[Mapping[str, Any]]) -> Resul
     shown = tuple(
         ResultRow(
             row["name"],
-            POLICIES.get(row["name"], VARIED if row["name"].startswith("after, ") else ""),
+            POLICIES.get(row["name"], ELSEWHERE.get(row["name"].partition(", ")[0], "")),
             "" if row["decoding"] == "none" else row["decoding"],
             mean(row["value"], metric),
             f"{mean(row['low'], metric)} to {mean(row['high'], metric)}",

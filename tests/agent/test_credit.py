@@ -10,7 +10,7 @@ from agent.credit import Credit, episodes_of, estimate, to_episodes, to_tokens
 from agent.engine.batching import make_batch
 from agent.errors import AlgorithmFault
 from agent.objective.plugin import Estimator
-from agent.types import Outcome, Row, Segment, Trajectory
+from agent.types import ImageSpan, Outcome, Row, Segment, Trajectory
 
 
 def row(*actions: tuple[int, float | None], turn: int = 0) -> Row:
@@ -69,6 +69,23 @@ def test_an_episode_without_any_token_has_a_score_and_no_rewards() -> None:
     empty = trajectory(Row((Segment("prompt", (1,), 0),)), end="truncated", score=0.5)
     made = episodes_of([empty], torch.tensor([0]), torch.tensor([0.5]), torch.tensor([True]))
     assert made.scores.tolist() == [0.5] and made.lengths.tolist() == [0] and not made.mask.any()
+
+
+def test_pictures_are_counted_at_the_first_action_token_after_them() -> None:
+    def showing(kind: str, turn: int, pictures: int) -> Segment:
+        spans = tuple(ImageSpan(place, 1, (1, 1, 1), "a picture") for place in range(pictures))
+        return Segment(kind, (3,) * max(1, pictures), turn, spans)  # type: ignore[arg-type]
+
+    def said(turn: int, length: int) -> Segment:
+        return Segment("action", (5,) * length, turn, (), (-1.0,) * length, None, 0.0)
+
+    first = (showing("prompt", 0, 1), said(0, 2), showing("observation", 1, 2), said(1, 0))
+    first = (*first, showing("observation", 2, 1), said(2, 2), showing("observation", 3, 0), said(3, 1))
+    again = (showing("prompt", 4, 1), said(4, 1))  # a prompt that is rebuilt shows its picture again
+    silent = trajectory(Row((showing("prompt", 0, 1), said(0, 1), showing("observation", 1, 5))), end="truncated")
+    made = episodes_of([trajectory(Row(first), Row(again)), silent], torch.tensor([0, 0]), torch.zeros(2), VALID[:2])
+    # The turn without tokens hands its two pictures on to the next one; what nobody answered counts nowhere.
+    assert made.images_before.tolist() == [[1, 0, 3, 0, 0, 1], [1, 0, 0, 0, 0, 0]]
 
 
 def test_matrices_of_episodes_go_to_their_tokens_in_rows_and_back() -> None:

@@ -68,7 +68,9 @@ def options_complaint(options: dict[str, Any]) -> str:
 
 
 def test_the_vocabularies_are_these() -> None:
-    expected = "scores groups valid lengths rewards mask turns values final_values truncated greedy_scores"
+    expected = (
+        "scores groups valid lengths rewards mask turns images_before values final_values truncated greedy_scores"
+    )
     assert " ".join(plugin.ESTIMATOR_TENSORS) == expected
     assert plugin.LOSS_TENSORS == ("logprobs", "old_logprobs", "advantages", "mask", "sequence", "selected")
     assert plugin.SELECTION_TENSORS == ("old_logprobs", "advantages", "mask", "sequence")
@@ -96,7 +98,7 @@ def test_an_estimator_must_take_valid_and_a_loss_log_probabilities() -> None:
         _ = Estimator(function, "").needs
     with pytest.raises(ConfigError, match=r"^policy loss '.*function' does not take `logprobs`: every one must; "):
         _ = PolicyLoss(function, "").needs
-    with pytest.raises(ConfigError, match=r"tensors are scores, groups, valid, lengths, rewards, mask, turns, values"):
+    with pytest.raises(ConfigError, match=r"tensors are scores, groups, valid, lengths, rewards, mask, turns, images"):
         _ = Estimator(function, "").needs
     with pytest.raises(ConfigError, match=r"tensors are logprobs, old_logprobs, advantages, mask, sequence, selected;"):
         _ = PolicyLoss(function, "").options

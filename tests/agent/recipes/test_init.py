@@ -26,6 +26,13 @@ def test_a_name_that_is_near_to_nothing_is_answered_with_all() -> None:
     assert ".yaml" in str(raised.value)
 
 
+def test_a_published_run_is_found_by_its_folder_and_name() -> None:
+    assert find("paper/counting").parts[-2:] == ("paper", "counting.yaml")
+    assert find("paper/counting") != find("counting")
+    with pytest.raises(ConfigError, match=r"did you mean 'paper/mat_search'\?"):
+        find("paper/matsearch")
+
+
 @pytest.mark.parametrize("suffix", [".yaml", ".yml"])
 def test_a_file_is_found_by_its_path(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"own{suffix}"
@@ -48,4 +55,4 @@ def test_a_packaged_recipe_says_in_its_first_line_what_it_is(name: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(packaged()))
 def test_a_packaged_recipe_runs_under_its_own_name(name: str) -> None:
-    assert read_config("train", [name]).run.name == name
+    assert read_config("train", [name]).run.name == name.replace("/", "_")
