@@ -70,21 +70,21 @@ class Row:
             got = self._value(name)
         return DatasetError(f"{self.where}, field {name!r}: expected {expected}; got {_describe(got)}")
 
-    def text(self, name: str) -> str:
-        """A text that is not blank, of at most 32,768 characters, that can be written as UTF-8."""
+    def text(self, name: str, blank: bool = False) -> str:
+        """A text of at most 32,768 characters that can be written as UTF-8. blank: it may be."""
         value = self._value(name)
-        if not isinstance(value, str) or not value.strip():
-            raise self.wrong(name, "a text that is not blank", value)
+        if not isinstance(value, str) or not (blank or value.strip()):
+            raise self.wrong(name, "a text" if blank else "a text that is not blank", value)
         return self._sound(name, value)
 
-    def texts(self, name: str) -> tuple[str, ...]:
+    def texts(self, name: str, blank: bool = False) -> tuple[str, ...]:
         """A list of one or more texts, each as `text` takes it."""
         value = self._value(name)
         if not isinstance(value, (list, tuple)) or not value:
             raise self.wrong(name, "a list of one or more texts", value)
         for entry in value:
-            if not isinstance(entry, str) or not entry.strip():
-                raise self.wrong(name, "texts that are not blank", entry)
+            if not isinstance(entry, str) or not (blank or entry.strip()):
+                raise self.wrong(name, "texts" if blank else "texts that are not blank", entry)
         return tuple(self._sound(name, entry) for entry in value)
 
     def label(self, name: str) -> str:

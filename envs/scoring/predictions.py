@@ -92,15 +92,15 @@ def said(row: Row, field: str) -> str | None:
 
 
 def golds(row: Row, field: str) -> tuple[str, ...]:
-    """The gold answers: a text, or a list of one or more.
+    """The gold answers: a text, or a list of one or more. A published one is blank (item 101 of MAT-Search).
 
     Raises:
         DatasetError: the field is missing or holds something else.
     """
     values = row.rows.values(row.index)
     if field in values and isinstance(values[field], str):
-        return (row.text(field),)
-    return row.texts(field)
+        return (row.text(field, blank=True),)
+    return row.texts(field, blank=True)
 
 
 def answer_of(text: str) -> str | None:

@@ -50,9 +50,11 @@ def constants(golds: Sequence[Golds]) -> list[str]:
 
 
 def notes(golds: Sequence[Golds]) -> list[str]:
-    """How many questions a coin could answer."""
+    """How many questions a coin could answer, and how many nobody can."""
     either = sum(any(normalise(answer) in ("yes", "no") for answer in answers) for answers in golds)
-    return [f"{either} of the {len(golds)} gold answers are yes or no"] if either else []
+    blank = sum(not any(answer.strip() for answer in answers) for answers in golds)
+    told = {"are yes or no": either, "are blank, so that no answer is right": blank}
+    return [f"{count} of the {len(golds)} gold answers {what}" for what, count in told.items() if count]
 
 
 def published_position(rows: Sequence[Row], size: int) -> list[int] | None:

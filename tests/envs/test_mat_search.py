@@ -1,6 +1,7 @@
 """MAT-Search: the picture in every turn, its two halves, its names."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -8,10 +9,15 @@ import numpy as np
 import pytest
 
 pytest.importorskip("tantivy")
+pytest.importorskip("httpx")
 
-from envs.core.images import encode_png
+import gymnasium
+
+import envs  # noqa: F401  (registers)
+from envs.core.images import encode_png, image_hash
 from envs.mat_search import MATSearch
-from sandbox.search import Passage, build_index
+from sandbox.search import Passage, ReplayMissError, build_index
+from tests.sandbox.search.conftest import Reply, Seen, Server
 
 
 @pytest.fixture(scope="module")
@@ -63,3 +69,50 @@ def test_the_card_names_every_argument() -> None:
 def test_nothing_but_the_test_set_is_published(made: dict[str, Any]) -> None:
     assert MATSearch.splits == ("test",)
     assert isinstance(made["data"], str) and Path(made["data"]).is_dir()
+
+
+@pytest.fixture
+def brave() -> Iterator[Server]:
+    """The web as Brave's interface tells it: what is found depends on the query."""
+
+    def answer(seen: Seen) -> Reply:
+        (query,) = seen.params["q"]
+        assert seen.headers["x-subscription-token"] == "a key"
+        pages = [
+            {"title": f"Page {n}", "url": f"https://{n}.example", "description": f"{n}. about {query}."} for n in "123"
+        ]
+        return Reply({"type": "search", "web": {"type": "search", "results": pages}})
+
+    server = Server(answer)
+    yield server
+    server.close()
+
+
+def episode(data: str, search: str) -> list[Any]:
+    """All that is seen and paid: two searches in two turns, then an answer."""
+    env = gymnasium.make("RLLaVA/MATSearch-v0", data=data, search=search)
+    observation, info = env.reset(seed=5, options={"task": 7})
+    seen: list[Any] = [(observation["text"], [image_hash(image) for image in observation["images"]], info)]
+    for action in ("<search>number seven</search>", "<search>who is it</search>", "<answer>Person 7</answer>"):
+        observation, *others = env.step(f"<think>so</think>{action}")
+        seen.append((observation["text"], [image_hash(image) for image in observation["images"]], *others))
+    return seen
+
+
+def test_a_recorded_web_shows_the_same_without_a_key_and_without_the_web(
+    made: dict[str, Any], brave: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    where = f"brave:{brave.url}/search?cache={tmp_path}/web&rate=1000"
+    monkeypatch.setenv("BRAVE_API_KEY", "a key")
+    first = episode(made["data"], f"{where}&mode=record")
+    asked = len(brave.seen)
+    assert asked == 2 and "3. about number seven." in first[1][0] and "1. about who is it." in first[2][0]
+    assert first[3][2] > 0.9 and first[3][3]
+    monkeypatch.delenv("BRAVE_API_KEY")
+    brave.close()
+    assert episode(made["data"], f"{where}&mode=replay-only") == first
+    assert len(brave.seen) == asked
+    env = gymnasium.make("RLLaVA/MATSearch-v0", data=made["data"], search=f"{where}&mode=replay-only")
+    env.reset(options={"task": 7})
+    with pytest.raises(ReplayMissError, match="number eight"):
+        env.step("<think>so</think><search>number eight</search>")

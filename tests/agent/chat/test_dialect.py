@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from agent.chat.fake import Answer
-from agent.errors import ConfigError
+from agent.errors import ConfigError, ContextOverflow
 
 NEW = "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead."
 KNOWN = {"model", "messages", "temperature", "max_tokens", "seed"}
@@ -105,5 +105,15 @@ def test_an_answer_that_may_be_too_long_is_no_question_of_names(serve: Any, clie
     words = "max_tokens is too large: 9. This model supports at most 8 completion tokens."
     server = serve("a", refuses=lambda body: error(400, words, param="max_tokens", code="integer_above_max_value"))
     with pytest.raises(ConfigError, match="at most 8 completion tokens"):
+        say(client(server))
+    assert len(server.bodies) == 1
+
+
+def test_a_context_that_is_too_long_is_no_question_of_names_though_it_names_both(
+    serve: Any, client: Any, say: Any, error: Any
+) -> None:
+    words = "'max_tokens' or 'max_completion_tokens' is too large: 9. This model's maximum context length is 8 tokens"
+    server = serve("a", refuses=lambda body: error(400, words, param="max_tokens"))
+    with pytest.raises(ContextOverflow):
         say(client(server))
     assert len(server.bodies) == 1

@@ -191,7 +191,7 @@ def test_closing_ends_every_pause(serve: Any, client: Any, say: Any, error: Any)
         except OutageError as outage:
             ended.append(outage)
 
-    thread = threading.Thread(target=asking)
+    thread = threading.Thread(target=asking, daemon=True)
     thread.start()
     time.sleep(0.2)
     chat.close()

@@ -52,6 +52,11 @@ def test_a_malformed_row_is_named(row: dict[str, Any], message: str, tmp_path: P
     assert str(caught.value).startswith(f"{tmp_path}/MAT-Search.json, row 2, {message}")
 
 
+def test_an_item_that_was_published_without_an_answer_keeps_its_place(tmp_path: Path) -> None:
+    write_json(tmp_path / "MAT-Search.json", [GOOD, GOOD | {"id": 2, "answer": ""}, GOOD | {"id": 3}])
+    assert [item.answer for item in load(str(tmp_path))] == ["The Elbe", "", "The Elbe"]
+
+
 @pytest.mark.parametrize(("name", "message"), [("1.png", "laolao77/MAT"), ("../1.png", "without '..'")])
 def test_a_missing_picture_says_where_it_goes(name: str, message: str, tmp_path: Path) -> None:
     write_json(tmp_path / "MAT-Search.json", [GOOD | {"image_path": name}])

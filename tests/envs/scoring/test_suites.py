@@ -58,6 +58,14 @@ def test_answering_yes_to_all_of_mat_search_scores_as_published(score: Any) -> N
     assert result.published["Visual-ARFT 7B"] == {"f1": 0.638, "exact_match": 0.553}
 
 
+def test_a_gold_answer_that_is_blank_is_matched_by_nothing_but_by_nothing_as_published(score: Any) -> None:
+    rows = [{"pred_answer": said, "gt": ""} for said in ("Spider-Man", "The", " ", None)]
+    strict = score("mat-search", rows, partial=True)
+    assert strict.groups[0].metrics["f1"] == 0.0
+    assert "4 of the 4 gold answers are blank, so that no answer is right" in strict.notes
+    assert score("mat-search", rows, "faithful", partial=True).groups[0].metrics["f1"] == 2 / 4
+
+
 def mat_coding(missing: tuple[int, ...] = ()) -> list[dict[str, Any]]:
     """200 items with right answers, without the rows of `missing`."""
     return [

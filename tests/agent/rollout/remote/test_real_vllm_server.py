@@ -2,12 +2,8 @@
 
 import json
 import os
-import subprocess
-import sys
 import time
-import urllib.request
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -29,6 +25,7 @@ from agent.rollout.remote.vllm_server import VllmInterface
 from agent.rollout.render import Renderer
 from agent.types import Row
 from tests.agent.checkpoints import write_checkpoint
+from tests.agent.rollout.remote.real_vllm import running
 
 pytestmark = [
     pytest.mark.vllm,
@@ -41,33 +38,8 @@ pytestmark = [
 BOUND = 1e-4  # nats, float32 on a CPU
 LENGTH = 512
 PORT = 8391
-START = Path(__file__).with_name("start_vllm_server.py")
 OPTIONS = ("--enable-scale-out", "--generation-config", "vllm", "--logprobs-mode", "processed_logprobs")
 Picture = Callable[..., np.ndarray]
-
-
-@contextmanager
-def running(folder: Path, port: int, log: Path, *options: str) -> Iterator[str]:
-    """A server of a checkpoint folder, as soon as it answers."""
-    url = f"http://127.0.0.1:{port}"
-    command = [sys.executable, str(START), str(folder), str(port), *OPTIONS, *options]
-    with log.open("w") as written:
-        environment = {**os.environ, "VLLM_SERVER_DEV_MODE": "1"}
-        process = subprocess.Popen(command, stdout=written, stderr=subprocess.STDOUT, env=environment)
-        try:
-            for _ in range(1200):
-                assert process.poll() is None, log.read_text()[-3000:]
-                try:
-                    urllib.request.urlopen(f"{url}/health", timeout=5).close()
-                    break
-                except OSError:
-                    time.sleep(0.5)
-            else:
-                raise AssertionError(f"the server does not come up: {log.read_text()[-3000:]}")
-            yield url
-        finally:
-            process.terminate()
-            process.wait(timeout=60)
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +49,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def url(checkpoint: Path) -> Iterator[str]:
-    with running(checkpoint, PORT, checkpoint.parent / "log.txt", "--no-mm-device-do-normalize") as address:
+    with running(checkpoint, PORT, checkpoint.parent / "log.txt", *OPTIONS, "--no-mm-device-do-normalize") as address:
         yield address
 
 
@@ -228,7 +200,7 @@ def test_a_server_that_would_normalise_again_is_refused_and_would_exceed_the_bou
     folder = write_checkpoint(tmp_path / "model", "qwen3_vl")
     vlm = load_vlm(folder)
     vlm.model.eval()
-    with running(folder, PORT + 1, tmp_path / "log.txt") as address:
+    with running(folder, PORT + 1, tmp_path / "log.txt", *OPTIONS) as address:
         with pytest.raises(ConfigError, match=r"normalised already.*--no-mm-device-do-normalize"):
             start_remote(RemoteConfig(urls=[address], weights="folder", folder=str(tmp_path)), vlm, LENGTH)
         server = Connection(address, 60.0, 1, 8)
