@@ -1,4 +1,4 @@
-"""`python -m agent train | eval | plan | algorithms | recipes`."""
+"""`python -m agent train | eval | view | plan | algorithms | recipes`."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ USAGE = """usage: python -m agent COMMAND ...
 
   train RECIPE [--option value ...]   train a policy; the same command continues a run that was cut off
   eval --model FOLDER --env.id ID     evaluate a checkpoint
+  view RUN [FOLDER ...]               one page of results, curves and trajectories; --serve shows it in a browser
   plan RECIPE [--device-memory 24GiB] predict the memory that each phase of a run needs, and what to change first
   algorithms                          list families, advantage estimators and policy losses, with source and options
   recipes                             list the packaged recipes
@@ -26,6 +27,7 @@ def main(arguments: Sequence[str]) -> int:
     commands: dict[str, Callable[[Sequence[str]], int]] = {
         "train": _train,
         "eval": _eval,
+        "view": _view,
         "plan": _plan,
         "algorithms": _algorithms,
         "recipes": _recipes,
@@ -84,6 +86,12 @@ def _eval(arguments: Sequence[str]) -> int:
     from .evaluate_command import evaluate_command
 
     return evaluate_command(arguments)
+
+
+def _view(arguments: Sequence[str]) -> int:
+    from .view_command import view_command
+
+    return view_command(arguments)
 
 
 def _plan(arguments: Sequence[str]) -> int:
