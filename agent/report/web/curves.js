@@ -173,7 +173,7 @@ function curves(folder) {
   const more = h('details', { class: 'more', on: { toggle: redraw } }, h('summary', {}, `Other metrics (${rest.length})`), h('div', { class: 'charts' }, rest.map(made)));
   return h('section', { 'aria-labelledby': 'curves' },
     h('h2', { id: 'curves' }, 'Curves'),
-    h('p', { class: 'soft' }, folder.words, ' Faint lines are single steps, strong ones their mean over a twentieth of the run.', series.every > 1 ? ` Each point is the mean of ${series.every} steps.` : ''),
+    h('p', { class: 'soft' }, folder.words, series.steps.length > DENSE ? ' Faint lines are single steps, strong ones their mean over a twentieth of the run.' : '', series.every > 1 ? ` Each point is the mean of ${series.every} steps.` : ''),
     h('div', { class: 'charts' }, main.map(made)), rest.length ? more : null);
 }
 

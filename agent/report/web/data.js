@@ -13,7 +13,7 @@ const entries = index.rows.map((row, place) => {
   // Siblings of a step; of an evaluation, the same task whoever played it.
   const part = file.kind === 'rollout' ? entry.file : 'evaluation';
   entry.group = JSON.stringify([file.folder, part, entry.env, entry.task, entry.seed]);
-  entry.sought = `${entry.text}\n${entry.reason}\n${entry.policy}\n${entry.id}`.toLowerCase();
+  entry.sought = `${entry.text}\n${entry.reason}`.toLowerCase();
   return entry;
 });
 const byId = new Map(entries.map((entry) => [entry.id, entry]));
