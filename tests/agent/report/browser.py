@@ -1,6 +1,7 @@
 """A headless Chromium that looks at pages: what it was asked to load, what it said, and what axe finds."""
 
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -84,8 +85,12 @@ class Tab:
 
     def wait(self, view: str = "") -> None:
         """Until the view that was asked for is drawn."""
-        wanted = f"document.documentElement.dataset.ready === '{view}'" if view else "document.documentElement.dataset.ready"
-        self.tab.wait_for_function(wanted)
+        # Not wait_for_function: that evaluates a text inside the page, whose policy forbids it.
+        self.tab.locator(f"html[data-ready='{view}']" if view else "html[data-ready]").wait_for(state="attached")
+
+    def wait_for_hash(self, part: str) -> None:
+        """Until the address says so."""
+        self.tab.wait_for_url(re.compile(re.escape(part)))
 
     def to(self, hash: str) -> None:
         """Another place in the same page."""

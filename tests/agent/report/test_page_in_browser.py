@@ -123,9 +123,9 @@ def test_the_keyboard_walks_the_table_opens_a_row_and_comes_back_to_it(open_page
     tab.wait("trajectory")
     assert "id=after_greedy.2" in tab.at()
     tab.press("j")
-    tab.tab.wait_for_function("location.hash.includes('after_greedy.3')")
+    tab.wait_for_hash("id=after_greedy.3")
     tab.press("ArrowLeft")
-    tab.tab.wait_for_function("location.hash.includes('after_greedy.2')")
+    tab.wait_for_hash("id=after_greedy.2")
     tab.press("Escape")
     tab.wait("trajectories")
     assert tab.tab.evaluate("document.activeElement.dataset.id") == "after_greedy.2"
