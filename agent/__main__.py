@@ -13,6 +13,7 @@ USAGE = """usage: python -m agent COMMAND ...
   eval --model FOLDER|URL --env ID     evaluate checkpoints, chat servers, baselines; --suite NAME for benchmarks
   replay RUN [--step N]               go through a run's recorded steps again, without a model: is all the same?
   compare RUN RUN ...                 curves and tables of several runs: averaged over seeds, paired, with intervals
+  view RUN [FOLDER ...]               one page of results, curves and trajectories; --serve shows it in a browser
   plan RECIPE [--device-memory 24GiB] predict the memory that each phase of a run needs, and what to change first
   algorithms                          list families, advantage estimators and policy losses, with source and options
   recipes                             list the packaged recipes
@@ -30,6 +31,7 @@ def main(arguments: Sequence[str]) -> int:
         "eval": _eval,
         "replay": _replay,
         "compare": _compare,
+        "view": _view,
         "plan": _plan,
         "algorithms": _algorithms,
         "recipes": _recipes,
@@ -100,6 +102,12 @@ def _compare(arguments: Sequence[str]) -> int:
     from .compare.command import compare_command
 
     return compare_command(arguments)
+
+
+def _view(arguments: Sequence[str]) -> int:
+    from .view_command import view_command
+
+    return view_command(arguments)
 
 
 def _plan(arguments: Sequence[str]) -> int:

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ..evaluate import bootstrap_interval
-from ..report.curve import LIGHT, Theme, dress, smoothed
+from ..report.curve import INK, dress, smoothed
 from .groups import Benchmark, Group
 from .runs import RunRecord
 
@@ -34,7 +34,7 @@ class Band:
 Curve = Mapping[float, float]
 
 
-def draw_comparison(benchmarks: Sequence[Benchmark], target: Path, theme: Theme = LIGHT) -> bool:
+def draw_comparison(benchmarks: Sequence[Benchmark], target: Path) -> bool:
     """Draw a PNG, two rows for each benchmark at most; False, with nothing drawn, where no run has a curve."""
     rows = [
         (benchmark, key)
@@ -44,24 +44,24 @@ def draw_comparison(benchmarks: Sequence[Benchmark], target: Path, theme: Theme 
     ]
     if not rows:
         return False
-    figure = Figure(figsize=(9.5, 3.1 * len(rows) + 0.8), dpi=140, layout="constrained", facecolor=theme.ground)
+    figure = Figure(figsize=(9.5, 3.1 * len(rows) + 0.8), dpi=140, layout="constrained", facecolor="#ffffff")
     grid = figure.subplots(len(rows), 2, squeeze=False, sharey="row")
     several = len(benchmarks) > 1
     for (benchmark, key), axes in zip(rows, grid, strict=True):
         for column, by_episodes in zip(axes, (False, True), strict=True):
             for place, group in enumerate(benchmark.groups):
                 _draw_group(column, group, key, by_episodes, place)
-            dress(column, theme, "episodes played" if by_episodes else "reinforcement-learning step")
+            dress(column, "episodes played" if by_episodes else "reinforcement-learning step")
         label = f"{benchmark.env_id}\n{KEYS[key]}" if several else KEYS[key]
-        axes[0].set_ylabel(label, color=theme.ink)
+        axes[0].set_ylabel(label, color=INK)
         axes[1].set_ylabel("")
         if several and key == next(iter(KEYS)):
-            axes[0].legend(fontsize=8, frameon=False, labelcolor=theme.ink)
+            axes[0].legend(fontsize=8, frameon=False, labelcolor=INK)
     words = (
         "lines: means over runs; bands: 95% bootstrap intervals over seeds, where there are several; thin: single runs"
     )
     title = words if several else f"{benchmarks[0].title}\n{words}"
-    figure.suptitle(title, color=theme.ink, fontsize=9)
+    figure.suptitle(title, color=INK, fontsize=9)
     if not several:
         handles = {line.get_label(): line for line in grid[0][0].get_lines() if not line.get_label().startswith("_")}
         columns = 2 if max(map(len, handles)) < 60 else 1
@@ -72,7 +72,7 @@ def draw_comparison(benchmarks: Sequence[Benchmark], target: Path, theme: Theme 
             ncols=columns,
             fontsize=8,
             frameon=False,
-            labelcolor=theme.ink,
+            labelcolor=INK,
         )
     figure.savefig(target, format="png")
     return True

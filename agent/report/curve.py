@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
 from typing import IO, Any
@@ -15,32 +14,16 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from .transcripts import number
+
 WINDOWS = 20  # the smooth line averages over a twentieth of the run
-
-
-@dataclass(frozen=True)
-class Theme:
-    """Colours of a drawing: the page shows one for light and one for dark surroundings."""
-
-    ground: str
-    ink: str
-    grid: str
-    raw: str
-    smooth: str
-    validation: str
-    test: str
-
-
-LIGHT = Theme("#ffffff", "#2b3036", "#d9dce0", "#c3d5f0", "#1f5fbf", "#0f7d6b", "#b5400f")
-DARK = Theme("#1b1e22", "#d6dae0", "#3a3f46", "#31517f", "#82b1f7", "#4fd1b8", "#ff9a66")
+# Colours of the drawing.
+INK, GRID = "#2b3036", "#d9dce0"
+RAW, SMOOTH, VALIDATION, TEST = "#c3d5f0", "#1f5fbf", "#0f7d6b", "#b5400f"
 
 
 def draw_learning_curve(
-    metrics: Sequence[Mapping[str, Any]],
-    report: Mapping[str, Any],
-    target: Path | IO[bytes],
-    theme: Theme = LIGHT,
-    size: tuple[float, float] = (7.5, 4.2),
+    metrics: Sequence[Mapping[str, Any]], report: Mapping[str, Any], target: Path | IO[bytes]
 ) -> bool:
     """Draw a PNG from the lines of metrics.jsonl and the rows of report.json.
 
@@ -50,17 +33,16 @@ def draw_learning_curve(
     reward, validation = _series(metrics, "reward"), _series(metrics, "validation")
     if not reward and not validation:
         return False
-    figure = Figure(figsize=size, dpi=140, layout="constrained", facecolor=theme.ground)
+    figure = Figure(figsize=(7.5, 4.2), dpi=140, layout="constrained", facecolor="#ffffff")
     axes = figure.subplots()
     if reward:
-        _draw_reward(axes, reward, theme)
+        _draw_reward(axes, reward)
     if validation:
         points = tuple(zip(*validation, strict=True))
-        axes.plot(*points, color=theme.validation, marker="o", markersize=3.5, label="greedy score (validation)")
-    _draw_results(axes, report.get("rows", ()), max(step for step, _ in reward + validation), theme)
-    dress(axes, theme)
-    columns = 1 if size[0] < 6 else 3
-    figure.legend(loc="outside lower center", ncols=columns, fontsize=8, frameon=False, labelcolor=theme.ink)
+        axes.plot(*points, color=VALIDATION, marker="o", markersize=3.5, label="greedy score (validation)")
+    _draw_results(axes, report.get("rows", ()), max(step for step, _ in reward + validation))
+    dress(axes)
+    figure.legend(loc="outside lower center", ncols=3, fontsize=8, frameon=False, labelcolor=INK)
     figure.savefig(target, format="png")
     return True
 
@@ -75,63 +57,63 @@ def smoothed(values: Sequence[float]) -> tuple[int, list[float]]:
 def curve_in_words(metrics: Sequence[Mapping[str, Any]]) -> str:
     """What the picture shows, for those who cannot see it."""
     sentences = []
-    for key, name in (("reward", "reward of the training rollouts"), ("validation", "greedy validation score")):
+    for key, name in (("reward", "Reward of the training rollouts"), ("validation", "Greedy validation score")):
         if series := _series(metrics, key):
             _, means = smoothed([value for _, value in series])
             sentences.append(
                 f"{name}: {means[0]:.2f} at step {series[0][0]}, {means[-1]:.2f} at step {series[-1][0]}, "
-                f"highest {max(means):.2f}"
+                f"highest {max(means):.2f}."
             )
-    return "Learning curve. " + "; ".join(sentences) + "."
+    return " ".join(sentences)
 
 
 def _series(metrics: Sequence[Mapping[str, Any]], key: str) -> list[tuple[int, float]]:
     """(step, value) wherever a line has a finite value."""
-    found = [(line["step"], line.get(key)) for line in metrics]
-    return [(step, float(value)) for step, value in found if value is not None and isfinite(value)]
+    found = [(line["step"], number(line.get(key))) for line in metrics]
+    return [(step, value) for step, value in found if value is not None]
 
 
-def _draw_reward(axes: Axes, reward: Sequence[tuple[int, float]], theme: Theme) -> None:
+def _draw_reward(axes: Axes, reward: Sequence[tuple[int, float]]) -> None:
     steps, values = [step for step, _ in reward], [value for _, value in reward]
     window, means = smoothed(values)
     if window > 1:
-        axes.plot(steps, values, color=theme.raw, linewidth=0.8, label="reward of each step (training)")
+        axes.plot(steps, values, color=RAW, linewidth=0.8, label="reward of each step (training)")
     label = f"its mean over {window} steps" if window > 1 else "reward of each step (training)"
     marker = "." if len(steps) < 10 else None
-    axes.plot(steps, means, color=theme.smooth, linewidth=2, marker=marker, label=label)
+    axes.plot(steps, means, color=SMOOTH, linewidth=2, marker=marker, label=label)
 
 
-def _draw_results(axes: Axes, rows: Sequence[Mapping[str, Any]], last: int, theme: Theme) -> None:
+def _draw_results(axes: Axes, rows: Sequence[Mapping[str, Any]], last: int) -> None:
     rows = [row for row in rows if all(isfinite(row[key]) for key in ("value", "low", "high"))]
     baselines = [row for row in rows if row["name"] in ("constant", "random", "blind")]
     lines = [(max(baselines, key=lambda row: row["value"]), ":", "best baseline ({})")] if baselines else []
     lines += [(row, "--", "{}") for row in rows if row["name"] == "oracle"]
     for row, style, label in lines:
         name = label.format(row["name"])
-        axes.axhline(row["value"], color=theme.ink, alpha=0.65, linewidth=1.1, linestyle=style, label=name)
+        axes.axhline(row["value"], color=INK, alpha=0.65, linewidth=1.1, linestyle=style, label=name)
     told: str | None = "before and after (test, greedy, 95%)"
     for row in rows:
         if row["name"] in ("before", "after") and row["decoding"] == "greedy":
             x = 0 if row["name"] == "before" else last
             bars = [[max(0.0, row["value"] - row["low"])], [max(0.0, row["high"] - row["value"])]]
             axes.errorbar(
-                [x], [row["value"]], bars, color=theme.test, marker="s", markersize=5, capsize=4, label=told, zorder=5
+                [x], [row["value"]], bars, color=TEST, marker="s", markersize=5, capsize=4, label=told, zorder=5
             )
             told = None
 
 
-def dress(axes: Axes, theme: Theme, places: str = "reinforcement-learning step") -> None:
+def dress(axes: Axes, places: str = "reinforcement-learning step") -> None:
     """The house style of a drawing of scores over `places`."""
-    axes.set_xlabel(places, color=theme.ink)
-    axes.set_ylabel("score", color=theme.ink)
+    axes.set_xlabel(places, color=INK)
+    axes.set_ylabel("score", color=INK)
     low, high = axes.get_ylim()
     if low > -0.1 and high < 1.1:  # scores in [0, 1] are shown on the whole of it: a small change should look small
         axes.set_ylim(-0.02, 1.04)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
-    axes.set_facecolor(theme.ground)
-    axes.grid(color=theme.grid, linewidth=0.7)
+    axes.set_facecolor("#ffffff")
+    axes.grid(color=GRID, linewidth=0.7)
     axes.set_axisbelow(True)
-    axes.tick_params(colors=theme.ink)
+    axes.tick_params(colors=INK)
     for side, spine in axes.spines.items():
-        spine.set_color(theme.grid)
+        spine.set_color(GRID)
         spine.set_visible(side in ("left", "bottom"))

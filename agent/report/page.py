@@ -1,86 +1,86 @@
-"""The page of a run: one file that needs no network and runs no script, whatever the transcripts in it say."""
+"""The page of a run: one file that needs no network and runs nothing but its own script, whatever it shows."""
 
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import astuple, fields
 from hashlib import sha256
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from .curve import DARK, LIGHT, curve_in_words, draw_learning_curve
-from .results import Difference, Phase, ResultTable, differences, duration, mean, phases, result_tables
-from .samples import Section, sections
-from .tokens import SHADES, Decode, visible
+from .blocks import block, json_block, packed
+from .budget import Budget
+from .folders import Folder
+from .overview import overview
+from .pictures import Pictures
+from .tokens import Decode, Speller
+from .trajectories import Entry, Trained, entry, whole
+from .transcripts import RecordFile, read_records
 
-HERE = Path(__file__).parent
-CONFIG_LINES = 400
-
-
-@dataclass(frozen=True)
-class Curve:
-    """The learning curve, as data: URIs for wide and narrow, light and dark, and in words."""
-
-    wide: str
-    wide_dark: str
-    narrow: str
-    narrow_dark: str
-    words: str
-
-
-@dataclass(frozen=True)
-class Headline:
-    """What the run comes down to: the metric before and after."""
-
-    metric: str
-    decoding: str
-    before: str
-    after: str
-    verdict: str
-
-
-@dataclass(frozen=True)
-class Page:
-    """All that the template is given."""
-
-    title: str
-    headline: Headline | None
-    facts: Mapping[str, str]
-    versions: Mapping[str, str]
-    config: str
-    tables: tuple[ResultTable, ...]
-    differences: tuple[Difference, ...]
-    seconds: str
-    phases: tuple[Phase, ...]
-    curve: Curve | None
-    sections: tuple[Section, ...]
+WEB = Path(__file__).parent / "web"
+# In this order, as one script: each file uses what stands in those before it.
+SCRIPTS = (
+    "elements.js",
+    "data.js",
+    "state.js",
+    "filters.js",
+    "table.js",
+    "tokens.js",
+    "segments.js",
+    "trajectory.js",
+    "curves.js",
+    "overview.js",
+    "keys.js",
+    "main.js",
+)
+PICTURE_BYTES = 12_000_000
+TEXT_BYTES = 16_000_000
+ENTRIES = 20_000
 
 
-def render_page(run: Path, metrics: Sequence[Mapping[str, Any]], report: Mapping[str, Any], decode: Decode) -> str:
-    """The page as HTML.
+def render_page(
+    folders: Sequence[tuple[Folder, Decode | None]], picture_bytes: int = PICTURE_BYTES, text_bytes: int = TEXT_BYTES
+) -> str:
+    """The page as HTML: what it holds depends on the folders' files alone.
 
     Args:
-        run: The run directory: its configuration, evaluations and rollouts are read, whichever there are.
-        metrics: The lines of metrics.jsonl.
-        report: What report.json holds.
-        decode: What token ids say.
+        folders: What to show, each with what its token ids say (None: no tokenizer).
+        picture_bytes: What all pictures may take. Every file has an equal share; each picture is there once.
+        text_bytes: What all trajectories may take, packed. Those without room are in the table, and nothing more.
     """
-    jinja = Environment(
-        loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    style = (HERE / "page.css").read_text(encoding="utf-8")
-    # Nothing may load or run but this very style sheet and embedded pictures; escaping is the first line of defence,
-    # this is the second.
+    content = _Content(picture_bytes, text_bytes, sum(len(folder.files) for folder, _ in folders))
+    for number, (folder, decode) in enumerate(folders):
+        selection = folder.setting("algorithm.selection.turns"), folder.setting("algorithm.selection.drop_truncated")
+        trained = Trained(selection[0] == "last", selection[1] is True)
+        content.label = f"{folder.title}." if len(folders) > 1 else ""
+        for file in folder.files:
+            content.add(number, file, Speller(decode) if decode is None else content.speller(decode), trained)
+    index = {
+        "folders": [overview(folder) for folder, _ in folders],
+        "files": content.files,
+        "columns": [field.name for field in fields(Entry)],
+        "rows": [astuple(each) for each in content.entries],
+        "notes": content.notes(),
+    }
+    style = (WEB / "page.css").read_text(encoding="utf-8")
+    script = "'use strict';\n" + "\n".join((WEB / name).read_text(encoding="utf-8") for name in SCRIPTS)
+    # Escaping, and texts that are never parsed as HTML, are the first line of defence; this is the second.
     policy = (
-        f"default-src 'none'; img-src data:; style-src 'sha256-{_digest(style)}'; base-uri 'none'; form-action 'none'"
+        f"default-src 'none'; script-src 'sha256-{_digest(script)}'; style-src 'sha256-{_digest(style)}'; img-src data:; "
+        "base-uri 'none'; form-action 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
     )
+    names = ", ".join(folder.title for folder, _ in folders)
+    jinja = Environment(loader=FileSystemLoader(WEB), autoescape=True, undefined=StrictUndefined)
     return jinja.get_template("page.html.jinja").render(
-        page=_page(run, metrics, report, decode), style=style, policy=policy, shades=SHADES
+        title=f"{names}: trajectories and results",
+        name=names,
+        policy=policy,
+        style=style,
+        script=script,
+        blocks="".join([json_block("index", index), *content.blocks]),
     )
 
 
@@ -88,74 +88,94 @@ def _digest(text: str) -> str:
     return b64encode(sha256(text.encode("utf-8")).digest()).decode("ascii")
 
 
-def _page(run: Path, metrics: Sequence[Mapping[str, Any]], report: Mapping[str, Any], decode: Decode) -> Page:
-    path = run / "config.yaml"
-    recorded = (yaml.safe_load(path.read_text(encoding="utf-8")) if path.exists() else None) or {}
-    config = recorded.get("config") or {}
-    lines = yaml.safe_dump(config, sort_keys=False, allow_unicode=True).splitlines() if config else []
-    shown = [visible(line) for line in lines[:CONFIG_LINES]] + (["… (shortened)"] if len(lines) > CONFIG_LINES else [])
-    return Page(
-        title=visible(_setting(config, "run.name") or run.name),
-        headline=_headline(report),
-        facts=_facts(config, report),
-        versions={visible(name): visible(value) for name, value in (recorded.get("versions") or {}).items()},
-        config="\n".join(shown),
-        tables=result_tables([*report.get("rows", ()), *report.get("measures", ())]),
-        differences=differences(report),
-        seconds=duration(report.get("seconds", 0.0)),
-        phases=phases(report),
-        curve=_curve(metrics, report),
-        sections=sections(run, decode),
-    )
+class _Content:
+    """Trajectories and pictures, as they are put into the page."""
+
+    def __init__(self, picture_bytes: int, text_bytes: int, files: int) -> None:
+        self.entries: list[Entry] = []
+        self.files: list[dict[str, Any]] = []
+        self.label = ""
+        self._texts, self._picture_budget = Budget(text_bytes, files), Budget(picture_bytes, files)
+        self._pictures = Pictures(self._picture_budget)
+        self._packed: list[str] = []
+        self._without = self._beyond = 0
+        self._spellers: dict[int, Speller] = {}
+        self._ids: set[str] = set()
+
+    def speller(self, decode: Decode) -> Speller:
+        """One for each tokenizer: what an id says is asked once."""
+        return self._spellers.setdefault(id(decode), Speller(decode))
+
+    def add(self, folder: int, file: RecordFile, speller: Speller, trained: Trained) -> None:
+        """Every line of a file: an entry, and the whole while there is room."""
+        self._texts.open_file()
+        self._picture_budget.open_file()
+        name = self._unique(f"{self.label}{file.name}")
+        broken = listed = 0
+        for line, record in read_records(file.path):
+            if record is None:
+                broken += 1
+                continue
+            if len(self.entries) >= ENTRIES:
+                self._beyond += 1
+                continue
+            block = None
+            if self._texts.spent:
+                self._without += 1
+            else:
+                text = packed(whole(record, file.path.parent, file.kind, speller, self._pictures, trained))
+                if self._texts.take(len(text)):
+                    block = len(self._packed)
+                    self._packed.append(text)
+                else:
+                    self._without += 1
+            self.entries.append(entry(record, f"{name}.{line}", len(self.files), line, block))
+            listed += 1
+        label = f"step {file.step}" if file.step is not None else file.name.replace("_", " ")
+        self.files.append(
+            {
+                "id": name,
+                "folder": folder,
+                "name": file.name,
+                "label": label,
+                "kind": file.kind,
+                "step": file.step,
+                "shown": file.shown,
+                "listed": listed,
+                "broken": broken,
+            }
+        )
+
+    def _unique(self, name: str) -> str:
+        while name in self._ids:
+            name += "+"
+        self._ids.add(name)
+        return name
+
+    @property
+    def blocks(self) -> list[str]:
+        texts = [block(f"t{i}", text, "text/plain") for i, text in enumerate(self._packed)]
+        return texts + [block(f"p{i}", uri, "text/plain") for i, uri in enumerate(self._pictures.uris)]
+
+    def notes(self) -> list[str]:
+        """What is not in the page, in words."""
+        found = [
+            f"{file['shown']}: {_lines(file['broken'])} skipped, which are no trajectories"
+            for file in self.files
+            if file["broken"]
+        ]
+        if self._without:
+            found.append(f"{_episodes(self._without)} in the table only: their tokens were left out to keep this page small")
+        if self._beyond:
+            found.append(f"{_episodes(self._beyond)} beyond the first {ENTRIES:,} left out")
+        if missing := len(self._pictures.left_out):
+            found.append(f"{missing:,} {'picture was' if missing == 1 else 'pictures were'} left out to keep this page small")
+        return found
 
 
-def _setting(config: Mapping[str, Any], name: str) -> Any:
-    """A field by its dotted name; None where an older or another configuration has no such field."""
-    value: Any = config
-    for part in name.split("."):
-        value = value.get(part) if isinstance(value, Mapping) else None
-    return value
+def _lines(number: int) -> str:
+    return f"{number:,} {'line was' if number == 1 else 'lines were'}"
 
 
-def _facts(config: Mapping[str, Any], report: Mapping[str, Any]) -> dict[str, str]:
-    def said(template: str, *names: str) -> str:
-        values = [_setting(config, name) for name in names]
-        return "" if None in values else visible(template.format(*values))
-
-    facts = {
-        "environment": said("{}", "env.id"),
-        "model": said("{}", "model.path"),
-        "algorithm": said("{}", "algorithm.family")
-        + said(", {} advantages", "algorithm.advantage")
-        + said(", {} loss", "algorithm.policy_loss"),
-        "control": "rewards were shuffled: nothing can be learned"
-        * bool(_setting(config, "algorithm.shuffle_rewards")),
-        "training": visible(f"{report['steps']} steps" if "steps" in report else "")
-        + said(" of {} tasks x {} siblings", "rollout.prompts_per_step", "rollout.group_size"),
-        "seed": said("{}", "run.seed"),
-    }
-    return {name: value for name, value in facts.items() if value}
-
-
-def _headline(report: Mapping[str, Any]) -> Headline | None:
-    rows = {(row["name"], row["decoding"]): row for row in report.get("rows", ())}
-    decodings = [decoding for name, decoding in rows if name == "after" and ("before", decoding) in rows]
-    if not decodings:
-        return None
-    decoding = "greedy" if "greedy" in decodings else decodings[0]
-    before, after = rows["before", decoding], rows["after", decoding]
-    was, became = (mean(row["value"], row["metric"]) for row in (before, after))
-    verdict = next((d.verdict for d in differences(report) if d.decoding == decoding), "unclear")
-    return Headline(visible(after["metric"]), visible(decoding), was, became, verdict)
-
-
-def _curve(metrics: Sequence[Mapping[str, Any]], report: Mapping[str, Any]) -> Curve | None:
-    drawings = []
-    for size in ((7.5, 4.2), (4.2, 4.6)):
-        for theme in (LIGHT, DARK):
-            buffer = BytesIO()
-            if not draw_learning_curve(metrics, report, buffer, theme, size):
-                return None
-            drawings.append("data:image/png;base64," + b64encode(buffer.getvalue()).decode("ascii"))
-    wide, wide_dark, narrow, narrow_dark = drawings
-    return Curve(wide, wide_dark, narrow, narrow_dark, curve_in_words(metrics))
+def _episodes(number: int) -> str:
+    return f"{number:,} {'trajectory is' if number == 1 else 'trajectories are'}"

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import isfinite
+from math import isfinite, nan
 from typing import Any
+
+from .tokens import visible
+from .transcripts import mappings, number
 
 POLICIES = {
     "constant": "the same answer to every task",
@@ -41,7 +44,7 @@ class ResultRow:
     mean: str
     interval: str
     bar: Bar | None
-    episodes: int
+    episodes: str
 
 
 @dataclass(frozen=True)
@@ -89,6 +92,30 @@ def change(value: float, metric: str, unit: str = " points") -> str:
     return f"{value:+.3g}" if metric == "return" else f"{100 * value:+.1f}{unit}"
 
 
+def usable_rows(rows: object) -> list[Mapping[str, Any]]:
+    """Those rows of a report that say what was measured; a number that is missing in one is none."""
+    return [
+        {
+            **{key: visible(row[key], 80) for key in ("name", "env_id", "metric")},
+            "decoding": visible(row.get("decoding") or "none", 80),
+            "episodes": visible(row.get("episodes", ""), 20),
+            **_ends(row),
+        }
+        for row in mappings(rows)
+        if all(key in row for key in ("name", "env_id", "metric"))
+    ]
+
+
+def usable_differences(found: object) -> list[Mapping[str, Any]]:
+    """The same for paired differences."""
+    return [{"decoding": visible(each["decoding"], 80), **_ends(each)} for each in mappings(found) if "decoding" in each]
+
+
+def _ends(row: Mapping[str, Any]) -> dict[str, float]:
+    known = {key: number(row.get(key)) for key in ("value", "low", "high")}
+    return {key: nan if end is None else end for key, end in known.items()}
+
+
 def result_tables(rows: Sequence[Mapping[str, Any]]) -> tuple[ResultTable, ...]:
     """A table for each environment and metric, in the order of the rows."""
     groups: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
@@ -131,7 +158,7 @@ def _table(env_id: str, metric: str, rows: Sequence[Mapping[str, Any]]) -> Resul
             mean(row["value"], metric),
             f"{mean(row['low'], metric)} to {mean(row['high'], metric)}",
             _bar(row, left, right),
-            row["episodes"],
+            str(row["episodes"]),
         )
         for row in rows
     )

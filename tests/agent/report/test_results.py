@@ -2,14 +2,12 @@
 
 import math
 from io import StringIO
-from pathlib import Path
 
 import pytest
 from rich.console import Console
 
 from agent.report import results_table
-from agent.report.results import change, differences, duration, mean, phases, result_tables
-from tests.agent.report.recorded import Elements, page
+from agent.report.results import change, differences, duration, mean, phases, result_tables, usable_differences, usable_rows
 
 
 def row(
@@ -90,13 +88,8 @@ def test_brackets_in_names_are_not_taken_for_markup() -> None:
     assert "[red]x[/bold]" in printed([row("[red]x[/bold]")])
 
 
-def test_the_page_says_first_what_the_primary_metric_did_whatever_else_was_measured(tmp_path: Path) -> None:
-    def greedy(name: str, value: float, metric: str) -> dict[str, object]:
-        return row(name, value, metric) | {"decoding": "greedy"}
-
-    rows = [greedy("before", 0.25, "f1"), greedy("after", 0.75, "f1"), greedy("after, without tool", 0.125, "f1")]
-    measures = [greedy("before", 0.375, "tool"), greedy("after", 0.875, "tool")]
-    text = Elements(page(tmp_path, {"rows": rows, "measures": measures})).text
-    first = text.index("25.0%")
-    assert first < text.index("75.0%") < text.index("37.5%") and text.count("25.0%") > 1
-    assert "87.5%" in text and "12.5%" in text and "the same model where the environment was changed" in text
+def test_rows_that_do_not_say_what_was_measured_are_left_out_and_a_missing_number_is_none() -> None:
+    (known,) = usable_rows([{"name": "after", "env_id": "A", "metric": "f1", "value": None}, {"name": "lost"}, 3])
+    (table,) = result_tables([known])
+    assert (table.rows[0].mean, table.rows[0].bar, table.rows[0].decoding) == ("none", None, "")
+    assert usable_rows("rows") == [] and usable_differences([{"value": 1.0}]) == []

@@ -1,98 +1,63 @@
-"""Chips: one for each token, in the colour of who wrote it and how likely it was."""
-
-import math
+"""What tokens say, and texts in which nothing can hide."""
 
 import pytest
 
-from agent.report.tokens import chips, shade, token_texts, visible
-from agent.types import ImageSpan, Segment
-from tests.agent.report.recorded import action, decode, encode, observation, prompt
+from agent.report.tokens import Speller, Spelled, visible, visible_lines
+from tests.agent.report.recorded import decode, encode
+
+UNSEEN = ["\0", "\x1b", "\x7f", "\x85", "\u061c", "\u200b", "\u2028", "\u202e", "\u2066", "\ufeff", "\U000e0041", "\ud800"]
 
 
-def test_every_token_of_a_segment_has_a_chip_in_order() -> None:
-    assert "".join(chip.text for chip in chips(action("3 red"), decode, 100, {})) == "3␣red"
+def test_every_token_is_spelled_in_order() -> None:
+    assert "".join(said.text for said in Speller(decode).spell(encode("3 red\n"))) == "3 red\n"
 
 
-def test_only_what_the_policy_wrote_is_shaded_and_numbered() -> None:
-    (written,) = chips(action("a", logprob=-1.5), decode, 9, {})
-    assert (written.style, written.number) == ("p2", "-1.50")
-    assert "log-probability -1.5000" in written.title and "22.3%" in written.title
-    for segment in (prompt("a"), observation("a", 0)):
-        (read,) = chips(segment, decode, 9, {})
-        assert (read.style, read.number) == ("", "")
-
-
-def test_an_action_that_was_not_sampled_has_no_numbers() -> None:
-    (chip,) = chips(Segment("action", encode("a"), 0), decode, 9, {})
-    assert (chip.style, chip.number) == ("given", "")
-
-
-def test_a_log_probability_keeps_to_its_token_behind_the_cut() -> None:
-    ids = encode("abcdefghij")
-    segment = Segment("action", ids, 0, logprobs=tuple(-float(i) for i in range(10)))
-    found = chips(segment, decode, 4, {})
-    assert [(chip.text, chip.number) for chip in found if chip.number] == [
-        ("a", "-0.00"),
-        ("b", "-1.00"),
-        ("c", "-2.00"),
-        ("j", "-9.00"),
-    ]
-    assert found[3].text == "… 6 tokens not shown …"
-
-
-@pytest.mark.parametrize(("probability", "expected"), [(1.0, 0), (0.9, 0), (0.5, 1), (0.2, 2), (0.05, 3), (0.01, 4)])
-def test_the_less_likely_the_deeper_the_shade(probability: float, expected: int) -> None:
-    assert shade(probability) == expected
-
-
-@pytest.mark.parametrize("logprob", [-math.inf, math.nan, 1e-6])
-def test_odd_log_probabilities_are_shown(logprob: float) -> None:
-    assert len(chips(action("a", logprob=logprob), decode, 9, {})) == 1
-
-
-def test_placeholders_of_a_picture_are_one_chip() -> None:
-    found = chips(prompt("ab", ["f" * 64]), decode, 9, {"f" * 64: 1})
-    assert [chip.text for chip in found] == ["image 1: 2x2 = 4 tokens", "a", "b"]
-
-
-@pytest.mark.parametrize(
-    ("grid", "length", "expected"),
-    [
-        ((1, 4, 6), 6, "image: 2x3 = 6 tokens"),
-        ((2, 4, 4), 8, "image: 2x2x2 = 8 tokens"),
-        ((1, 3, 3), 5, "image: 5 tokens"),
-    ],
-)
-def test_a_picture_is_measured_after_merging(grid: tuple[int, int, int], length: int, expected: str) -> None:
-    segment = Segment("prompt", (256,) * length, 0, (ImageSpan(0, length, grid, "f" * 64),))
-    assert chips(segment, decode, 9, {})[0].text == expected
-
-
-def test_bytes_of_one_character_are_named_by_it() -> None:
-    assert token_texts(encode("é!"), decode) == ["é 1/2", "é 2/2", "!"]
+def test_tokens_of_one_character_say_it_once_and_their_place() -> None:
+    assert Speller(decode).spell(encode("é!")) == [Spelled("é", "1/2"), Spelled("", "2/2"), Spelled("!")]
 
 
 def test_a_byte_that_belongs_to_no_character_is_named_by_its_id() -> None:
-    assert token_texts((0xFF, 0x41), decode) == ["⟨id 255⟩", "A"]
+    assert Speller(decode).spell((0xFF, 0x41)) == [Spelled("⟨id 255⟩"), Spelled("A")]
 
 
 def test_a_token_without_text_is_named_by_its_id() -> None:
-    assert token_texts((5,), lambda ids: "") == ["⟨id 5⟩"]
+    assert Speller(lambda ids: "").spell((5,)) == [Spelled("⟨id 5⟩")]
 
 
-def test_line_ends_and_lone_spaces_can_be_seen() -> None:
-    found = chips(prompt("a \n"), decode, 9, {})
-    assert [(chip.text, chip.breaks) for chip in found] == [("a", False), ("␣", False), ("⏎", True)]
+def test_without_a_tokenizer_tokens_are_named_by_their_ids() -> None:
+    speller = Speller(None)
+    assert speller.spell((5, 7)) == [Spelled("⟨id 5⟩"), Spelled("⟨id 7⟩")] and not speller.knows
+
+
+def test_what_an_id_says_is_asked_once() -> None:
+    asked: list[tuple[int, ...]] = []
+
+    def counted(ids: tuple[int, ...]) -> str:
+        asked.append(ids)
+        return decode(ids)
+
+    speller = Speller(counted)
+    assert len(speller.spell(encode("aaab"))) == 4 and len(speller.spell(encode("ba"))) == 2
+    assert asked == [(97,), (98,)]
 
 
 def test_a_token_that_says_a_megabyte_is_cut() -> None:
-    (chip,) = chips(prompt("a"), lambda ids: "x" * 1_000_000, 9, {})
-    assert len(chip.text) < 200 and "shortened" in chip.text
+    (said,) = Speller(lambda ids: "x" * 1_000_000).spell((1,))
+    assert len(said.text) < 200 and "shortened from 1,000,000 characters" in said.text
 
 
-@pytest.mark.parametrize(
-    "text", ["\0", "\x1b", "\x7f", "\x85", "\u200b", "\u2028", "\u202e", "\u2066", "\ufeff", "\ud800"]
-)
+@pytest.mark.parametrize("text", UNSEEN)
 def test_what_cannot_be_seen_or_would_reorder_the_line_is_replaced(text: str) -> None:
-    assert text not in visible(f"a{text}b")
-    visible(text).encode("utf-8")
+    for shown in (visible(f"a{text}b"), visible_lines(f"a{text}b", 100), Speller(lambda ids: f"a{text}b").spell((1,))[0].text):
+        assert text not in shown and shown.startswith("a") and shown.endswith("b") and len(shown) > 2
+        shown.encode("utf-8")
+
+
+def test_a_text_of_one_line_stays_one_and_one_of_many_keeps_them() -> None:
+    assert visible("a\n\tb") == "a⏎⇥b" and visible_lines("a\r\n\tb", 9) == "a\n\tb"
+
+
+def test_a_long_text_is_cut_and_says_how_much_is_missing() -> None:
+    assert visible("x" * 300).endswith("(shortened from 300 characters)")
+    shown = visible_lines("a" * 500_000 + "b" * 500_000, 1000)
+    assert shown == "a" * 750 + "\n… 999,000 characters not shown …\n" + "b" * 250

@@ -5,7 +5,7 @@ from pathlib import Path
 from agent.config import Config, EnvironmentConfig, RunConfig
 from agent.report import write_report
 from agent.run_directory import RunDirectory
-from tests.agent.report.recorded import decode, trajectory, write
+from tests.agent.report.recorded import Held, decode, trajectory, write
 
 
 def finished(folder: Path) -> RunDirectory:
@@ -21,13 +21,15 @@ def test_a_run_leaves_a_picture_and_a_page_with_its_settings(tmp_path: Path) -> 
     directory.close()
     html = (directory.path / "report.html").read_text(encoding="utf-8")
     assert (directory.path / "learning_curve.png").exists()
-    assert "<h1>a run</h1>" in html and "Some/Env-v0" in html and "gymnasium" in html
+    told = Held(html).overview
+    assert "<title>a run:" in html and told["title"] == "a run" and ["environment", "Some/Env-v0"] in told["facts"]
+    assert "gymnasium" in dict(told["versions"]) and told["finished"] and told["series"]["values"] == {"reward": [0.5]}
 
 
 def test_a_run_without_steps_leaves_a_page_without_a_picture(tmp_path: Path) -> None:
     directory = finished(tmp_path)
     write_report(directory, {"seconds": 1.0, "rows": []}, decode)
     directory.close()
-    assert "Learning curve" not in (directory.path / "report.html").read_text(encoding="utf-8")
+    assert Held((directory.path / "report.html").read_text(encoding="utf-8")).overview["series"]["steps"] == []
     assert not (directory.path / "learning_curve.png").exists()
     assert [path.name for path in directory.path.iterdir() if "partial" in path.name] == []

@@ -1,0 +1,59 @@
+"""The tokenizer of what is shown, and of its model nothing else: no weights are read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..errors import CheckpointError
+from .folders import Folder
+from .tokens import Decode, visible
+
+
+def find_decoder(folder: Folder) -> tuple[Decode | None, str]:
+    """What token ids say by the folder's tokenizer, or None and the reason, in words."""
+    from ..model.processor import load_tokenizer
+
+    reason = "no tokenizer was found"
+    for candidate in _candidates(folder):
+        if not (candidate / "tokenizer.json").is_file():
+            continue
+        try:
+            backend = load_tokenizer(candidate).backend_tokenizer
+        except (CheckpointError, RuntimeError) as error:
+            reason = visible(error, 300)
+            continue
+
+        def decode(ids: Sequence[int]) -> str:
+            return str(backend.decode(list(ids), skip_special_tokens=False))
+
+        return decode, ""
+    return None, f"{reason}: token ids are shown without what they say, beside the recorded texts"
+
+
+def _candidates(folder: Folder) -> Iterator[Path]:
+    """Where a tokenizer may lie: all checkpoints of a run have the same."""
+    yield from _of_run(folder.path)
+    for name in _named(folder.config):
+        yield Path(name)
+        yield from _of_run(Path(name))
+
+
+def _of_run(path: Path) -> Iterator[Path]:
+    yield from sorted((path / "checkpoints").glob("step_*"))
+    yield path / "initial_model"
+
+
+def _named(settings: Any, depth: int = 0) -> Iterator[str]:
+    """The values of settings that may name a model's folder."""
+    if isinstance(settings, Mapping) and depth < 4:
+        for key, value in settings.items():
+            if isinstance(value, str) and 0 < len(value) < 1000 and "\0" not in value:
+                if key in ("model", "path", "folder", "checkpoint", "run", "policy"):
+                    yield value
+            else:
+                yield from _named(value, depth + 1)
+    elif isinstance(settings, list) and depth < 4:
+        for each in settings[:100]:
+            yield from _named(each, depth + 1)

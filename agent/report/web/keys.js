@@ -1,0 +1,62 @@
+// The keyboard: what each key does where the reader is. Keys with a modifier, and those typed into a field, are not ours.
+const help = document.getElementById('help');
+
+function typing(target) {
+  return target.matches('input:not([type=radio]):not([type=checkbox]), select, textarea');
+}
+
+function follow(label) {
+  const link = document.querySelector(`a[aria-label="${label}"]`);
+  if (link) link.click();
+}
+
+function cycle() {
+  const all = [...document.querySelectorAll('input[name=show]')];
+  const at = all.findIndex((input) => input.checked);
+  if (all.length) go({ show: all[(at + 1) % all.length].value }, true);
+}
+
+const KEYS = {
+  trajectories: {
+    j: () => mark(1), ArrowDown: () => mark(1), k: () => mark(-1), ArrowUp: () => mark(-1),
+    Escape: () => go({ view: 'overview' }),
+    Enter: () => { if (marked && document.activeElement === document.body) go({ view: 'trajectory', id: marked }); },
+  },
+  trajectory: {
+    j: () => follow('Next trajectory'), ArrowRight: () => follow('Next trajectory'),
+    k: () => follow('Previous trajectory'), ArrowLeft: () => follow('Previous trajectory'),
+    s: () => { const link = document.querySelector('[data-siblings]'); if (link) link.click(); },
+    c: cycle, n: () => { const box = document.querySelector('[data-numbers]'); if (box) box.click(); },
+    Escape: () => go({ view: 'trajectories', id: '' }),
+  },
+  group: { c: cycle, n: () => { const box = document.querySelector('[data-numbers]'); if (box) box.click(); }, Escape: () => go({ view: 'trajectory' }) },
+  overview: {},
+};
+
+function pressed(event) {
+  if (event.ctrlKey || event.metaKey || event.altKey || help.open) return;
+  const state = readState();
+  if (typing(event.target)) {
+    if (event.key === 'Escape') event.target.blur();
+    if (event.key === 'Enter' && state.view === 'trajectories' && event.target.tagName === 'INPUT') mark(0);
+    return;
+  }
+  const arrows = event.key.startsWith('Arrow');
+  if (arrows && event.target.matches('input')) return; // they choose among the ways of colouring
+  const view = Object.hasOwn(KEYS, state.view) ? KEYS[state.view] : {};
+  const action = Object.hasOwn(view, event.key) ? view[event.key]
+    : { '?': () => help.showModal(), o: () => go({ view: 'overview' }), t: () => go({ view: 'trajectories', id: '' }),
+      d: nextTheme, '/': () => { pendingSearch = true; if (state.view === 'trajectories') search(); else go({ view: 'trajectories', id: '' }); } }[event.key];
+  if (!action) return;
+  if (event.key !== 'Enter') event.preventDefault();
+  action();
+}
+
+let pendingSearch = false;
+
+function search() {
+  pendingSearch = false;
+  const box = document.querySelector('[data-filter=q]');
+  box.focus();
+  box.select();
+}
