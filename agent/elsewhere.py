@@ -10,13 +10,13 @@ from .collect import budget
 from .config import Config, ElsewhereConfig
 from .errors import ConfigError, at_least
 from .evaluate import (
-    evaluate_baseline,
     evaluate_policy,
     evaluation_tasks,
     primary_metric,
     summarise,
     task_scores,
 )
+from .evaluation.baselines import baseline_scores
 from .parts import Parts
 from .rollout.environments import EnvironmentSpec
 from .rollout.episode import Budget
@@ -79,7 +79,7 @@ def rows_elsewhere(
         pool, seed = _driver(parts, other).pool, config.run.seed
         metric = primary_metric(pool)
         for name in baselines:
-            scores = evaluate_baseline(pool, name, _episodes(config, other), seed)
+            scores = baseline_scores(pool, name, _episodes(config, other), seed)
             if scores is not None:
                 rows.append(summarise(f"{name}, {other.name}", other.id, "none", metric, scores, seed))
         for name, found in (("before", before), ("after", after)):

@@ -85,9 +85,7 @@ def read_run(path: Path, report: Mapping[str, Any] | None = None) -> Folder:
     title = mapping(config.get("run")).get("name") or path.resolve().name
     metrics = _metrics(path / "metrics.jsonl", notes)
     versions = mapping(recorded.get("versions"))
-    return Folder(
-        path, visible(title, 80), "run", tuple(files), found, config, versions, tuple(metrics), tuple(notes)
-    )
+    return Folder(path, visible(title, 80), "run", tuple(files), found, config, versions, tuple(metrics), tuple(notes))
 
 
 def _read_evaluation(path: Path) -> Folder:

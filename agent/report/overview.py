@@ -62,8 +62,7 @@ def _facts(folder: Folder) -> list[list[str]]:
         "algorithm": said("{}", "algorithm.family")
         + said(", {} advantages", "algorithm.advantage")
         + said(", {} loss", "algorithm.policy_loss"),
-        "control": "rewards were shuffled: nothing can be learned"
-        * bool(folder.setting("algorithm.shuffle_rewards")),
+        "control": "rewards were shuffled: nothing can be learned" * bool(folder.setting("algorithm.shuffle_rewards")),
         "cold start": f"{begun:.0f} supervised steps" if begun else "",
         "training": (f"{steps:.0f} steps" if steps is not None else "")
         + said(" of {} tasks x {} siblings", "rollout.prompts_per_step", "rollout.group_size"),

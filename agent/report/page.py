@@ -69,7 +69,8 @@ def render_page(
     script = "'use strict';\n" + "\n".join((WEB / name).read_text(encoding="utf-8") for name in SCRIPTS)
     # Escaping, and texts that are never parsed as HTML, are the first line of defence; this is the second.
     policy = (
-        f"default-src 'none'; script-src 'sha256-{_digest(script)}'; style-src 'sha256-{_digest(style)}'; img-src data:; "
+        f"default-src 'none'; script-src 'sha256-{_digest(script)}'; style-src 'sha256-{_digest(style)}'; "
+        "img-src data:; "
         "base-uri 'none'; form-action 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
     )
     names = ", ".join(folder.title for folder, _ in folders)
@@ -165,11 +166,15 @@ class _Content:
             if file["broken"]
         ]
         if self._without:
-            found.append(f"{_episodes(self._without)} in the table only: their tokens were left out to keep this page small")
+            found.append(
+                f"{_episodes(self._without)} in the table only: their tokens were left out to keep this page small"
+            )
         if self._beyond:
             found.append(f"{_episodes(self._beyond)} beyond the first {ENTRIES:,} left out")
         if missing := len(self._pictures.left_out):
-            found.append(f"{missing:,} {'picture was' if missing == 1 else 'pictures were'} left out to keep this page small")
+            found.append(
+                f"{missing:,} {'picture was' if missing == 1 else 'pictures were'} left out to keep this page small"
+            )
         return found
 
 

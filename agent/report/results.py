@@ -108,7 +108,9 @@ def usable_rows(rows: object) -> list[Mapping[str, Any]]:
 
 def usable_differences(found: object) -> list[Mapping[str, Any]]:
     """The same for paired differences."""
-    return [{"decoding": visible(each["decoding"], 80), **_ends(each)} for each in mappings(found) if "decoding" in each]
+    return [
+        {"decoding": visible(each["decoding"], 80), **_ends(each)} for each in mappings(found) if "decoding" in each
+    ]
 
 
 def _ends(row: Mapping[str, Any]) -> dict[str, float]:

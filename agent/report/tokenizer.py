@@ -25,7 +25,7 @@ def find_decoder(folder: Folder) -> tuple[Decode | None, str]:
             reason = visible(error, 300)
             continue
 
-        def decode(ids: Sequence[int]) -> str:
+        def decode(ids: Sequence[int], backend: Any = backend) -> str:
             return str(backend.decode(list(ids), skip_special_tokens=False))
 
         return decode, ""

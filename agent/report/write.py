@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ..run_directory import RunDirectory
 from .curve import draw_learning_curve
 from .folders import Folder, read_run
 from .page import render_page
 from .tokens import Decode
+
+if TYPE_CHECKING:  # a run's directory has trackers, which say what a report says
+    from ..run_directory import RunDirectory
 
 
 def write_report(directory: RunDirectory, report: Mapping[str, Any], decode: Decode) -> None:

@@ -1,4 +1,4 @@
-"""Small runs on disk for the tests of the page, written the way that a run writes them; and what a page of them holds."""
+"""Small runs on disk for the tests of the page, written as a run writes them; and what a page of them holds."""
 
 import json
 import re
@@ -82,9 +82,31 @@ def write(
 
 def record(**changes: Any) -> dict[str, Any]:
     """A record as it stands in a file, of one prompt and one action "ab"; `changes` replace its fields."""
-    sampling = {"temperature": 1.0, "banned_ids": [1], "max_tokens": 9, "seed": 3, "weight_version": 2, "stop_reason": "stop"}
-    asked = {"kind": "prompt", "token_ids": [63], "turn": 0, "images": [], "logprobs": None, "sampling": None, "reward": None}
-    did = {**asked, "kind": "action", "token_ids": [97, 98], "logprobs": [-0.5, -1.5], "sampling": sampling, "reward": 1.0}
+    sampling = {
+        "temperature": 1.0,
+        "banned_ids": [1],
+        "max_tokens": 9,
+        "seed": 3,
+        "weight_version": 2,
+        "stop_reason": "stop",
+    }
+    asked = {
+        "kind": "prompt",
+        "token_ids": [63],
+        "turn": 0,
+        "images": [],
+        "logprobs": None,
+        "sampling": None,
+        "reward": None,
+    }
+    did = {
+        **asked,
+        "kind": "action",
+        "token_ids": [97, 98],
+        "logprobs": [-0.5, -1.5],
+        "sampling": sampling,
+        "reward": 1.0,
+    }
     return {
         "env_id": "Some/Env-v0",
         "task": 4,
@@ -129,6 +151,8 @@ class Held:
         self.blocks = {name: text for _, name, text in BLOCK.findall(html)}
         self.index = json.loads(self.blocks["index"])
         self.entries = [dict(zip(self.index["columns"], row, strict=True)) for row in self.index["rows"]]
-        self.wholes = [json.loads(zlib.decompress(b64decode(text))) for name, text in self.blocks.items() if name[0] == "t"]
+        self.wholes = [
+            json.loads(zlib.decompress(b64decode(text))) for name, text in self.blocks.items() if name[0] == "t"
+        ]
         self.pictures = [text for name, text in self.blocks.items() if name[0] == "p"]
         self.overview = self.index["folders"][0]

@@ -57,7 +57,9 @@ def test_the_policy_of_the_page_allows_its_own_script_and_style_and_nothing_else
     (policy,) = re.findall(r'<meta http-equiv="Content-Security-Policy" content="([^"]*)">', html)
     for source, element in (("style-src", "style"), ("script-src", "script")):
         (text,) = re.findall(f"<{element}>(.*?)</{element}>", html, re.DOTALL)
-        assert f"{source} 'sha256-{b64encode(sha256(text.encode()).digest()).decode()}';" in policy.replace("&#39;", "'")
+        assert f"{source} 'sha256-{b64encode(sha256(text.encode()).digest()).decode()}';" in policy.replace(
+            "&#39;", "'"
+        )
     assert policy.startswith("default-src &#39;none&#39;;") and "unsafe" not in policy and "http" not in policy
 
 
@@ -65,7 +67,9 @@ def test_the_policy_of_the_page_allows_its_own_script_and_style_and_nothing_else
 def test_hostile_text_stays_in_the_data(tmp_path: Path, text: str) -> None:
     friendly, hostile = tmp_path / "friendly", tmp_path / "hostile"
     for run, said in ((friendly, "harmless"), (hostile, text)):
-        episode = trajectory(prompt(said), action(said), observation(said, 0), score=0.0, reason=said, tags={said: said})
+        episode = trajectory(
+            prompt(said), action(said), observation(said, 0), score=0.0, reason=said, tags={said: said}
+        )
         write(run, "evaluations/before_greedy", [episode])
         write_lines(run / "metrics.jsonl", {"step": 1, said: 0.5})
     expected, found = (BLOCK.sub("", page_of(run)).replace(run.name, "") for run in (friendly, hostile))
@@ -85,12 +89,16 @@ def test_hostile_settings_stay_text(tmp_path: Path) -> None:
 def test_the_same_files_make_the_same_page(tmp_path: Path) -> None:
     for run, names in ((tmp_path / "a" / "run", (1, 25)), (tmp_path / "b" / "run", (25, 1))):
         for step in names:
-            write(run, f"rollouts/step_{step:06d}", [trajectory(prompt(pictures=["a" * 64]), action())], advantages=[0.0])
+            write(
+                run, f"rollouts/step_{step:06d}", [trajectory(prompt(pictures=["a" * 64]), action())], advantages=[0.0]
+            )
     assert page_of(tmp_path / "a" / "run") == page_of(tmp_path / "b" / "run")
 
 
 def test_broken_lines_are_skipped_and_counted(tmp_path: Path) -> None:
-    write_lines(tmp_path / "rollouts/step_000001.jsonl", record(), "{", "[" * 9999, '"text"', "{}", record(), '{"env_id"')
+    write_lines(
+        tmp_path / "rollouts/step_000001.jsonl", record(), "{", "[" * 9999, '"text"', "{}", record(), '{"env_id"'
+    )
     held = Held(page(tmp_path))
     assert [entry["line"] for entry in held.entries] == [1, 6]
     assert held.index["notes"] == ["rollouts/step_000001.jsonl: 5 lines were skipped, which are no trajectories"]

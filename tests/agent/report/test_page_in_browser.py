@@ -1,3 +1,4 @@
+# ruff: noqa: RUF001 - the page shows numbers below 0 with a minus sign
 """The page as a reader meets it, in a headless Chromium."""
 
 import re
@@ -48,7 +49,17 @@ def scores(tab: Tab) -> list[str]:
 
 def test_the_overview_says_results_time_curves_and_settings(open_page: Open) -> None:
     text = open_page().text()
-    for expected in ("25.0%", "75.0%", "62.5% to 87.5%", "+50.0 points", "1 min 30 s", "Entropy", "step 25", "torch", "2.13.0"):
+    for expected in (
+        "25.0%",
+        "75.0%",
+        "62.5% to 87.5%",
+        "+50.0 points",
+        "1 min 30 s",
+        "Entropy",
+        "step 25",
+        "torch",
+        "2.13.0",
+    ):
         assert expected in text, expected
 
 
@@ -167,7 +178,18 @@ def test_a_link_brings_back_filters_order_and_trajectory(open_page: Open) -> Non
     assert shared.tab.locator("input[value=mask]").is_checked()
 
 
-@pytest.mark.parametrize("hash", ["view=nothing", "view=constructor", "%%%", "view=trajectory&id=lost", "view=group&id=__proto__", "run=99", "view=trajectories&page=-4&sort=x&min=y"])
+@pytest.mark.parametrize(
+    "hash",
+    [
+        "view=nothing",
+        "view=constructor",
+        "%%%",
+        "view=trajectory&id=lost",
+        "view=group&id=__proto__",
+        "run=99",
+        "view=trajectories&page=-4&sort=x&min=y",
+    ],
+)
 def test_a_link_that_leads_nowhere_still_shows_a_page(open_page: Open, hash: str) -> None:
     assert len(open_page(hash).text()) > 20
 
@@ -178,7 +200,13 @@ def test_a_trajectory_shows_picture_turns_tools_and_facts(open_page: Open) -> No
     assert tab.texts(".block .tag") == ["Thought", "Search", "Answer"]
     assert tab.texts(".block .said")[1:] == ["town river", "Loire"]
     assert tab.tab.locator("figure img").evaluate("image => image.complete && image.naturalWidth") == 40
-    for expected in ("The town lies on the Loire.", "rollouts/step_000001.jsonl, line 1", "kind", "accuracy", "reward 0.25"):
+    for expected in (
+        "The town lies on the Loire.",
+        "rollouts/step_000001.jsonl, line 1",
+        "kind",
+        "accuracy",
+        "reward 0.25",
+    ):
         assert expected in tab.text(), expected
 
 
@@ -205,7 +233,10 @@ def test_numbers_stand_under_the_tokens_that_the_policy_wrote(open_page: Open) -
     tab = open_page(f"{ONE}&show=logprob")
     assert tab.tab.locator(".t i").count() == 0
     tab.press("n")
-    assert tab.texts(".segment.action .t i")[:2] == ["−0.1", "−0.1"] and tab.tab.locator(".segment.prompt .t i").count() == 0
+    assert (
+        tab.texts(".segment.action .t i")[:2] == ["−0.1", "−0.1"]
+        and tab.tab.locator(".segment.prompt .t i").count() == 0
+    )
 
 
 def test_a_token_in_question_is_told_in_full(open_page: Open) -> None:
@@ -217,7 +248,13 @@ def test_a_token_in_question_is_told_in_full(open_page: Open) -> None:
 
 
 def test_what_was_not_recorded_is_not_offered(open_page: Open) -> None:
-    assert open_page(ONE).texts(".segmented label") == ["Reading", "Trained or not", "Log-probability", "Advantage", "Sampler − trainer"]
+    assert open_page(ONE).texts(".segmented label") == [
+        "Reading",
+        "Trained or not",
+        "Log-probability",
+        "Advantage",
+        "Sampler − trainer",
+    ]
     tab = open_page("view=trajectory&id=before_greedy.1")
     assert tab.texts(".segmented label") == ["Reading", "Trained or not", "Log-probability"]
     assert "Nothing of this is trained: an evaluation trains nothing." in tab.text()
@@ -261,7 +298,13 @@ def test_nothing_is_wider_than_a_narrow_screen(open_page: Open, hash: str) -> No
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize(
     "hash",
-    ["", TABLE, f"{ONE}&show=reading", *(f"{ONE}&show={show}&numbers=1" for show in ("mask", "logprob", "advantage", "gap")), "view=group&id=step_000001.1"],
+    [
+        "",
+        TABLE,
+        f"{ONE}&show=reading",
+        *(f"{ONE}&show={show}&numbers=1" for show in ("mask", "logprob", "advantage", "gap")),
+        "view=group&id=step_000001.1",
+    ],
 )
 def test_axe_finds_nothing_serious(open_page: Open, hash: str, scheme: str) -> None:
     assert open_page(hash, color_scheme=scheme).serious() == []

@@ -10,12 +10,25 @@ from typing import Any
 import pytest
 
 from tests.agent.report.browser import Tab
-from tests.agent.report.recorded import Held, action, encode, observation, page_of, prompt, record, trajectory, write, write_lines
+from tests.agent.report.recorded import (
+    Held,
+    action,
+    encode,
+    observation,
+    page_of,
+    prompt,
+    record,
+    trajectory,
+    write,
+    write_lines,
+)
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 Open = Callable[..., Tab]
 
-RUN = "<script>window.hit=1;alert(1)</script><img src=x onerror='window.hit=1;alert(1)'><svg onload='window.hit=1'></svg>"
+RUN = (
+    "<script>window.hit=1;alert(1)</script><img src=x onerror='window.hit=1;alert(1)'><svg onload='window.hit=1'></svg>"
+)
 HOSTILE = [
     RUN,
     f"</script></textarea></title></style>{RUN}",
@@ -25,7 +38,7 @@ HOSTILE = [
     "broken \ud800 half \0 nul \x1b[31m \u202e reordered \u2066 \u2028 line",
     "${window.hit=1} {{constructor.constructor('window.hit=1')()}} `",
     "__proto__",
-    "\\u003cscript\\u003e \\\" ' \" &lt;script&gt; ]]>",
+    '\\u003cscript\\u003e \\" \' " &lt;script&gt; ]]>',
 ]
 HASH = "f" * 64
 
@@ -61,19 +74,40 @@ def write_hostile(run: Path) -> None:
         (run / "rollouts/step_000009.jsonl").unlink()
         lines.append(
             json.dumps(
-                record(env_id=text, task=text, seed=text, outcome={"end": text, "score": text, "reason": text}, policy=text)
+                record(
+                    env_id=text, task=text, seed=text, outcome={"end": text, "score": text, "reason": text}, policy=text
+                )
                 | {"tokens": False, "rewards": {text: text}, "metrics": {text: [text]}, "dropped": text}
-                | {"rows": [{"segments": [{"kind": text, "turn": text, "text": text, "images": [{"sha256": text}], "reward": text}]}]}
+                | {
+                    "rows": [
+                        {
+                            "segments": [
+                                {"kind": text, "turn": text, "text": text, "images": [{"sha256": text}], "reward": text}
+                            ]
+                        }
+                    ]
+                }
             )
         )
     write_lines(run / "rollouts/step_000001.jsonl", *lines)
     write_lines(run / "evaluations" / "<img src=x onerror=alert(1)>.jsonl", record())
     write_lines(run / "metrics.jsonl", *({"step": 1, text: 0.5} for text in HOSTILE))
-    row = {"name": RUN, "env_id": RUN, "metric": RUN, "decoding": RUN, "value": 0.5, "low": 0.1, "high": 0.9, "episodes": RUN}
+    row = {
+        "name": RUN,
+        "env_id": RUN,
+        "metric": RUN,
+        "decoding": RUN,
+        "value": 0.5,
+        "low": 0.1,
+        "high": 0.9,
+        "episodes": RUN,
+    }
     difference = {"decoding": RUN, "value": 0.1, "low": 0.1, "high": 0.2}
     report = {"rows": [row], "phases": {RUN: 1.0}, "paired_differences": [difference]}
     (run / "report.json").write_text(json.dumps(report))
-    (run / "config.yaml").write_text(json.dumps({"config": {"run": {"name": RUN}, "env": {"id": RUN}}, "versions": {RUN: RUN}}))
+    (run / "config.yaml").write_text(
+        json.dumps({"config": {"run": {"name": RUN}, "env": {"id": RUN}}, "versions": {RUN: RUN}})
+    )
 
 
 def test_a_hostile_run_is_shown_and_runs_nothing(opened: Open, tmp_path: Path) -> None:
@@ -87,8 +121,15 @@ def test_a_hostile_run_is_shown_and_runs_nothing(opened: Open, tmp_path: Path) -
     assert len(ids) == 2 * len(HOSTILE) + 1
     for id in ids:
         for view, show in (("trajectory", "reading"), ("trajectory", "mask"), ("group", "reading")):
-            tab.to(tab.tab.evaluate("pairs => String(new URLSearchParams(pairs))", [["view", view], ["id", id], ["show", show]]))
-            assert tab.tab.locator("main script, main iframe, main link, main a[href^=javascript], main [onerror]").count() == 0
+            tab.to(
+                tab.tab.evaluate(
+                    "pairs => String(new URLSearchParams(pairs))", [["view", view], ["id", id], ["show", show]]
+                )
+            )
+            assert (
+                tab.tab.locator("main script, main iframe, main link, main a[href^=javascript], main [onerror]").count()
+                == 0
+            )
             assert tab.tab.locator("main img").count() == 0
     tab.to(f"view=trajectory&show=reading&id={ids[1]}")
     assert "<script>window.hit=1" in tab.text() and "javascript" not in tab.at()
@@ -105,12 +146,19 @@ def test_links_with_hostile_states_run_nothing(opened: Open, tmp_path: Path) -> 
     tab = opened(tmp_path / "run")
     for text in HOSTILE[:4]:
         for key in ("view", "id", "q", "file", "sort", "show", "page", "min", "end"):
-            tab.to(tab.tab.evaluate("pairs => String(new URLSearchParams(pairs))", [["view", "trajectories"], [key, text.replace("\0", "")]]))
+            tab.to(
+                tab.tab.evaluate(
+                    "pairs => String(new URLSearchParams(pairs))",
+                    [["view", "trajectories"], [key, text.replace("\0", "")]],
+                )
+            )
 
 
 def test_the_policy_of_the_page_stops_what_would_get_in_all_the_same(browser: Any, tmp_path: Path) -> None:
     write(tmp_path / "run", "rollouts/step_000001", [trajectory()])
-    html = page_of(tmp_path / "run").replace('<main id="main">', f'<main id="main"><script>window.hit=1</script>{RUN}<b style="color:red">x</b>', 1)
+    html = page_of(tmp_path / "run").replace(
+        '<main id="main">', f'<main id="main"><script>window.hit=1</script>{RUN}<b style="color:red">x</b>', 1
+    )
     (tmp_path / "page.html").write_text(html, encoding="utf-8")
     tab = Tab(browser, tmp_path / "page.html")
     blocked = " ".join(tab.said)
@@ -148,12 +196,22 @@ def test_two_hundred_pictures_are_shown_when_asked_for(opened: Open, tmp_path: P
 def test_an_evaluation_of_a_chat_server_is_shown_beside_its_baseline(opened: Open, tmp_path: Path) -> None:
     folder = tmp_path / "eval"
     write_lines(folder / "settings.json", json.dumps({"model": "somewhere/else", "env": {"id": "Some/Env-v0"}}))
-    row = {"name": "served", "env_id": "Some/Env-v0", "decoding": "greedy", "metric": "accuracy", "value": 0.5, "low": 0.4, "high": 0.6}
+    row = {
+        "name": "served",
+        "env_id": "Some/Env-v0",
+        "decoding": "greedy",
+        "metric": "accuracy",
+        "value": 0.5,
+        "low": 0.4,
+        "high": 0.6,
+    }
     write_lines(folder / "results.json", json.dumps({"rows": [{**row, "episodes": 2, "seed": 0}]}))
     for name in ("served", "constant"):
         said = [{"kind": "prompt", "turn": 0, "text": "Q?", "images": [{"sha256": HASH}], "reward": None}]
         said.append({"kind": "action", "turn": 0, "text": f"<answer>{name}</answer>", "images": [], "reward": 1.0})
-        write_lines(folder / f"episodes/{name}.jsonl", record(tokens=False, policy=name, sample=0, rows=[{"segments": said}]))
+        write_lines(
+            folder / f"episodes/{name}.jsonl", record(tokens=False, policy=name, sample=0, rows=[{"segments": said}])
+        )
     images = folder / "episodes/images"
     images.mkdir()
     pixel = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8BQDwAEhQGAhKmMIQAAAABJRU5ErkJggg=="
@@ -165,13 +223,19 @@ def test_an_evaluation_of_a_chat_server_is_shown_beside_its_baseline(opened: Ope
     assert tab.tab.locator("figure img").count() == 1 and tab.text().count("Q?") == 1
 
 
-def test_two_thousand_trajectories_open_without_being_read(opened: Open, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_two_thousand_trajectories_open_without_being_read(
+    opened: Open, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     run = tmp_path / "run"
     ids = list(encode("<think>" + "a thought of some length, " * 12 + "</think><answer>3</answer>"))
     for step in range(1, 17):
         lines = []
         for i in range(125):
-            one = record(task=step * 1000 + i // 5, outcome={"end": "terminated", "score": (i % 7) / 7, "reason": ""}, advantage=0.5)
+            one = record(
+                task=step * 1000 + i // 5,
+                outcome={"end": "terminated", "score": (i % 7) / 7, "reason": ""},
+                advantage=0.5,
+            )
             did = one["rows"][0]["segments"][1]
             did["token_ids"], did["text"] = ids, bytes(ids).decode()
             did["logprobs"] = [-((i * k) % 97) / 97 for k in range(len(ids))]
@@ -185,7 +249,10 @@ def test_two_thousand_trajectories_open_without_being_read(opened: Open, tmp_pat
     assert tab.tab.evaluate("document.documentElement.dataset.unpacked") is None
     tab.tab.locator("[data-id]").first.click()
     tab.wait("trajectory")
-    assert tab.tab.evaluate("document.documentElement.dataset.unpacked") == "1" and "a thought of some length" in tab.text()
+    assert (
+        tab.tab.evaluate("document.documentElement.dataset.unpacked") == "1"
+        and "a thought of some length" in tab.text()
+    )
     size = os.path.getsize(tmp_path / "report.html") / 1e6
     with capsys.disabled():
         print(f"\n2,000 trajectories, {size:.1f} MB: usable {usable / 1000:.2f} s after navigation began")

@@ -7,7 +7,16 @@ import pytest
 from rich.console import Console
 
 from agent.report import results_table
-from agent.report.results import change, differences, duration, mean, phases, result_tables, usable_differences, usable_rows
+from agent.report.results import (
+    change,
+    differences,
+    duration,
+    mean,
+    phases,
+    result_tables,
+    usable_differences,
+    usable_rows,
+)
 
 
 def row(

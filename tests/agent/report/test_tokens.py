@@ -2,10 +2,23 @@
 
 import pytest
 
-from agent.report.tokens import Speller, Spelled, visible, visible_lines
+from agent.report.tokens import Spelled, Speller, visible, visible_lines
 from tests.agent.report.recorded import decode, encode
 
-UNSEEN = ["\0", "\x1b", "\x7f", "\x85", "\u061c", "\u200b", "\u2028", "\u202e", "\u2066", "\ufeff", "\U000e0041", "\ud800"]
+UNSEEN = [
+    "\0",
+    "\x1b",
+    "\x7f",
+    "\x85",
+    "\u061c",
+    "\u200b",
+    "\u2028",
+    "\u202e",
+    "\u2066",
+    "\ufeff",
+    "\U000e0041",
+    "\ud800",
+]
 
 
 def test_every_token_is_spelled_in_order() -> None:
@@ -48,7 +61,11 @@ def test_a_token_that_says_a_megabyte_is_cut() -> None:
 
 @pytest.mark.parametrize("text", UNSEEN)
 def test_what_cannot_be_seen_or_would_reorder_the_line_is_replaced(text: str) -> None:
-    for shown in (visible(f"a{text}b"), visible_lines(f"a{text}b", 100), Speller(lambda ids: f"a{text}b").spell((1,))[0].text):
+    for shown in (
+        visible(f"a{text}b"),
+        visible_lines(f"a{text}b", 100),
+        Speller(lambda ids: f"a{text}b").spell((1,))[0].text,
+    ):
         assert text not in shown and shown.startswith("a") and shown.endswith("b") and len(shown) > 2
         shown.encode("utf-8")
 

@@ -64,7 +64,11 @@ def write_told(run: Path, steps: tuple[int, ...] = (1, 25)) -> Path:
         ),
     )
     for name, score in (("before", 0.0), ("after", 1.0)):
-        write(run, f"evaluations/{name}_greedy", [trajectory(prompt(pictures=["a" * 64]), action(), task=i, score=score) for i in range(3)])
+        write(
+            run,
+            f"evaluations/{name}_greedy",
+            [trajectory(prompt(pictures=["a" * 64]), action(), task=i, score=score) for i in range(3)],
+        )
     for step in steps:
         siblings = [searching(0, 1.0), searching(1, 0.0), searching(2, 0.5)]
         broken = Trajectory("Other/Env-v0", 9, 8, siblings[0].rows, Outcome("failed", None, "the container is gone"))
