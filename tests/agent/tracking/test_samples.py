@@ -10,7 +10,8 @@ from tensorboard.plugin_util import markdown_to_safe_html
 from agent.model.processor import ProcessedImage
 from agent.tracking.samples import LONGEST_SIDE, PICTURES, SAMPLES, Sample, as_code, samples_of
 from agent.types import Trajectory
-from tests.agent.report.recorded import Elements, action, decode, observation, prompt, trajectory
+from tests.agent.report.recorded import action, decode, observation, prompt, trajectory
+from tests.agent.tracking.elements import Elements
 from tests.agent.tracking.shown import HOSTILE
 
 
