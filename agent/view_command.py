@@ -8,8 +8,8 @@ from pathlib import Path
 
 from .errors import ConfigError
 
-DESCRIPTION = """Write one HTML file with the results, curves and recorded trajectories of runs and evaluations. It needs
-no network, and runs nothing that a transcript says."""
+DESCRIPTION = """Write one HTML file with the results, curves and recorded trajectories of runs and evaluations. It
+needs no network, and runs nothing that a transcript says."""
 
 
 def view_command(arguments: Sequence[str]) -> int:

@@ -300,12 +300,15 @@ def test_a_disk_that_is_full_in_mid_run_costs_a_checkpoint_and_not_the_run(finis
 
 
 def test_rollouts_that_cannot_be_recorded_cost_the_record_and_not_the_run(finished: Finished, tmp_path: Path) -> None:
+    rollouts, aside = tmp_path / "run" / "rollouts", tmp_path / "aside"
+
     def step(count: int) -> None:
-        _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-        if count == BEFORE + STEP + 1:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (6_000, hard))
+        if count == BEFORE + STEP + 1:  # nothing can be written into what is no folder
+            rollouts.rename(aside)
+            rollouts.write_text("in the way")
         if count == BEFORE + 2 * STEP + VALIDATION + 1:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+            rollouts.unlink()
+            aside.rename(rollouts)
 
     Hooks.set(step)
     again = finish(small_config(tmp_path, run={"save_every": 100}, evaluation={"validate_every": 2}))
