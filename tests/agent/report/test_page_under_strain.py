@@ -190,6 +190,7 @@ def test_two_hundred_pictures_are_shown_when_asked_for(opened: Open, tmp_path: P
     assert tab.tab.locator("figure img").count() == 24
     tab.tab.get_by_role("button", name="Show 176 more pictures").click()
     assert tab.tab.locator("figure img").count() == 200
+    tab.tab.locator("figure img").last.scroll_into_view_if_needed()  # pictures are decoded when they are seen
     assert tab.tab.locator("figure img").last.evaluate("image => image.decode().then(() => image.naturalWidth)") == 8
 
 
