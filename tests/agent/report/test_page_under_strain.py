@@ -252,7 +252,7 @@ def test_two_thousand_trajectories_open_without_being_read(
     tab.wait("trajectory")
     assert (
         tab.tab.evaluate("document.documentElement.dataset.unpacked") == "1"
-        and "a thought of some length" in tab.text()
+        and "thought␣of␣some␣length" in tab.text()
     )
     size = os.path.getsize(tmp_path / "report.html") / 1e6
     with capsys.disabled():
