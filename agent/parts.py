@@ -87,10 +87,13 @@ class Parts:
         Raises:
             ConfigError: the environment refuses the variant's arguments.
         """
+        key = f"{split} {variant}"
+        if key in self._drivers:  # asked for in every step, and what it plays takes an environment to find out
+            return self._drivers[key]
         spec = environment_spec(self.config, split)
         if variant:
             spec = replace(spec, kwargs={**spec.kwargs, **self.config.evaluation.variants[variant]})
-        return self.driver_of(f"{split} {variant}", spec)
+        return self.driver_of(key, spec)
 
     def driver_of(self, key: str, spec: EnvironmentSpec) -> EpisodeDriver:
         """The episode driver that is kept under this key, of these environments when it is asked for first."""

@@ -62,10 +62,12 @@ def baseline_scores(pool: EnvironmentPool, name: str, episodes: int, seed: int) 
     """
     if not provides(pool, name):
         return None
-    env, metric, spec = pool.take(), primary_metric(pool), pool.spec
+    # Asked before one is taken: with none left to ask, the pool would make another.
+    metric, tasks, spec = primary_metric(pool), evaluation_tasks(pool, episodes), pool.spec
+    env = pool.take()
     try:
         scores = []
-        for index, (task, reset) in enumerate(evaluation_tasks(pool, episodes)):
+        for index, (task, reset) in enumerate(tasks):
             episode = TextEpisode(f"{spec.id} (task {task}, seed {reset}), played by {name!r}")
             episode.play(env, task, reset, speaker(name, seed, index, spec.id), TURNS)
             scores.append(score(episode.record(spec.id, task, reset), metric))

@@ -251,8 +251,7 @@ def test_two_thousand_trajectories_open_without_being_read(
     tab.tab.locator("[data-id]").first.click()
     tab.wait("trajectory")
     assert (
-        tab.tab.evaluate("document.documentElement.dataset.unpacked") == "1"
-        and "thought␣of␣some␣length" in tab.text()
+        tab.tab.evaluate("document.documentElement.dataset.unpacked") == "1" and "thought␣of␣some␣length" in tab.text()
     )
     size = os.path.getsize(tmp_path / "report.html") / 1e6
     with capsys.disabled():

@@ -70,7 +70,7 @@ def test_nothing_is_trained_with_servers_that_keep_their_weights(tmp_path: Path)
 
 
 def test_the_options_of_servers_can_be_given_on_the_command_line(capsys: pytest.CaptureFixture[str]) -> None:
-    environment = ["--env.id", "Test/Parity-v0", "--modules", "[tests.agent.run_fixtures]", "--device", "cpu"]
+    environment = ["--env", "Test/Parity-v0", "--modules", "[tests.agent.run_fixtures]", "--device", "cpu"]
     served_at = ["--engine.rollout", "remote", "--engine.remote.urls", "[ftp://host]"]
     assert main(["eval", "--model", str(tiny_folder()), *environment, *served_at]) == 1
     assert "'ftp://host' is no address" in capsys.readouterr().err
