@@ -9,21 +9,21 @@ from typing import Any
 from .finding import Finding, Given, percent
 from .learning_runs import FIRST, Setup, against, data_of, learn, plot_curves
 
-SEEDS, STEPS = (0, 1), 28
+SEEDS, STEPS = (0, 1), 20
 TASKS, SIBLINGS = 8, 4
 EPISODES = TASKS * SIBLINGS  # of a step
 CODING = Setup(
     "coding",
-    4,
+    1,
     True,
     (
         *("--rollout.prompts_per_step", str(TASKS), "--rollout.group_size", str(SIBLINGS)),
-        *("--optimizer.lr", "2e-4", "--optimizer.schedule", "constant", "--optimizer.warmup_steps", "2"),
+        *("--optimizer.lr", "1e-4", "--optimizer.schedule", "constant", "--optimizer.warmup_steps", "2"),
         *("--evaluation.validation_episodes", "64", "--evaluation.test_episodes", "128"),
         *("--evaluation.sampled", "false", "--evaluation.variants", "{}"),
     ),
 )
-PPO = ["--algorithm.family", "ppo", "--critic.lr", "4e-4", "--critic.warmup_steps", "4"]
+PPO = ["--algorithm.family", "ppo", "--critic.lr", "4e-4", "--critic.warmup_steps", "2"]
 WAYS = {
     "gae": PPO,
     "visual_gae": [*PPO, "--algorithm.advantage", "visual_gae:visual_gae"],
