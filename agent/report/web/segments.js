@@ -40,7 +40,7 @@ function actionText(text) {
 function pictureElement(full, number) {
   const [block, note, width, height, tiny] = full.pictures[number - 1];
   const image = block === null ? null : h('img', {
-    src: pictureOf(block), width, height, alt: `image ${number} of this episode`, class: tiny ? 'tiny' : null, loading: 'lazy',
+    src: pictureOf(block), width, height, alt: `image ${number} of this episode`, class: tiny ? 'tiny' : null,
   });
   return h('figure', {}, image, h('figcaption', {}, `image ${number}: ${note}`));
 }
