@@ -1,6 +1,5 @@
 """A real vLLM server on a CPU: it generates what the transformers engine generates, before and after an update."""
 
-import json
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -25,6 +24,7 @@ from agent.rollout.remote.vllm_server import VllmInterface
 from agent.rollout.render import Renderer
 from agent.types import Row
 from tests.agent.checkpoints import write_checkpoint
+from tests.agent.evaluation.playing import transcripts
 from tests.agent.rollout.remote.real_vllm import running
 
 pytestmark = [
@@ -161,7 +161,7 @@ def test_an_aborted_request_leaves_the_server_to_the_others(engine: RemoteEngine
 
 
 def evaluate(checkpoint: Path, output: Path, *options: str) -> int:
-    environment = ["--env.id", "Test/Parity-v0", "--modules", "[tests.agent.run_fixtures]", "--episodes", "3"]
+    environment = ["--env", "Test/Parity-v0", "--modules", "[tests.agent.run_fixtures]", "--episodes", "3"]
     sizes = ["--rollout.max_turn_tokens", "4", "--rollout.max_turns", "2", "--rollout.max_row_tokens", str(LENGTH)]
     place = ["--device", "cpu", "--output", str(output), *options]
     return main(["eval", "--model", str(checkpoint), *environment, *sizes, *place])
@@ -173,8 +173,7 @@ def test_a_served_model_is_evaluated_as_the_checkpoint_is(
     assert evaluate(checkpoint, tmp_path / "here") == 0
     served = ["--engine.rollout", "remote", "--engine.remote.urls", f"[{url}]"]
     assert evaluate(checkpoint, tmp_path / "served", *served) == 0
-    here, there = ((tmp_path / name / "transcripts.jsonl").read_text().splitlines() for name in ("here", "served"))
-    tokens = [[_tokens(json.loads(line)) for line in lines] for lines in (here, there)]
+    tokens = [list(map(_tokens, transcripts(tmp_path / name, checkpoint.name))) for name in ("here", "served")]
     assert tokens[0] == tokens[1] and any(tokens[0])
 
 
