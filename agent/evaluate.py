@@ -58,6 +58,13 @@ def task_count(pool: EnvironmentPool) -> int | None:
     return int(count(pool.spec.kwargs["split"]) if "split" in pool.spec.kwargs else count())
 
 
+def episode_spec(index: int, task: int | None, seed: int, sample: int = 0) -> EpisodeSpec:
+    """The episode at a place of a split: its world and its dice. Every sample of a task sees the same world, and the
+    first one's dice do not depend on how many there are."""
+    dice = derive_seed(seed, "evaluation", index, *([sample] if sample else []))
+    return EpisodeSpec(task, derive_seed("evaluation", index), dice)
+
+
 def evaluate_policy(
     driver: EpisodeDriver,
     episodes: int,
@@ -68,7 +75,7 @@ def evaluate_policy(
 ) -> list[Trajectory]:
     """One episode of each task, with dice that depend on the seed and the task alone; each process plays its share."""
     tasks = evaluation_tasks(driver.pool, episodes)
-    specs = [EpisodeSpec(task, reset, derive_seed(seed, "evaluation", i)) for i, (task, reset) in enumerate(tasks)]
+    specs = [episode_spec(index, task, seed) for index, (task, _) in enumerate(tasks)]
     return ranks.spread(driver.run(ranks.mine(specs), budget, on_finished))
 
 

@@ -64,6 +64,8 @@ class EvaluationFolder:
                 f"otherwise: {told}. Choose another --output, or delete that folder"
             )
         known["sittings"][sitting.slug] = now
+        if sitting.checkpoint:
+            known.setdefault("checkpoints", {})[sitting.subject] = sitting.checkpoint
         self.write("settings.json", json.dumps(known, indent=1) + "\n")
         return Episodes(self.episodes, self.episodes / f"{sitting.slug}.jsonl", sitting)
 

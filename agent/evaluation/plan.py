@@ -25,16 +25,19 @@ class Plan:
     def sittings(self, subject: Subject, benchmarks: Sequence[Benchmark]) -> Iterator[Sitting]:
         """A subject's sittings; without tools it plays at the first temperature only."""
         options = self.options
+        where = subject.where if subject.kind == "checkpoint" else ""
         for benchmark in benchmarks:
             if subject.kind == "baseline":
                 yield Sitting(subject.name, {}, benchmark, "", None, 1, options.seed)
                 continue
             for temperature in options.temperatures:
                 samples = options.samples if temperature else 1
-                yield Sitting(subject.name, subject.fingerprint, benchmark, "", temperature, samples, options.seed)
+                yield Sitting(
+                    subject.name, subject.fingerprint, benchmark, "", temperature, samples, options.seed, where
+                )
             for variant in benchmark.variants:
                 first = options.temperatures[0]
-                yield Sitting(subject.name, subject.fingerprint, benchmark, variant, first, 1, options.seed)
+                yield Sitting(subject.name, subject.fingerprint, benchmark, variant, first, 1, options.seed, where)
 
     @property
     def folder(self) -> Path:

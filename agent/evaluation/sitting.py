@@ -9,8 +9,8 @@ from hashlib import sha256
 from typing import Any
 
 from ..errors import ConfigError
+from ..evaluate import episode_spec
 from ..rollout.episode import Budget, EpisodeSpec
-from ..seeds import derive_seed
 from .benchmark import Benchmark
 
 SLUG = 100
@@ -36,6 +36,8 @@ class Sitting:
         temperature: Of sampling; 0 is greedy, None for a baseline, which nobody samples.
         samples: Episodes of each task.
         seed: Root of every random draw.
+        checkpoint: The folder of who plays, for those who look at tokens later; "" without one. Where it lies is no
+            setting: it may be moved.
     """
 
     subject: str
@@ -45,6 +47,7 @@ class Sitting:
     temperature: float | None
     samples: int
     seed: int
+    checkpoint: str = ""
 
     @property
     def decoding(self) -> str:
@@ -96,15 +99,7 @@ class Sitting:
         """
         tasks = self.benchmark.tasks(count)
         return [
-            Wanted(
-                index,
-                sample,
-                EpisodeSpec(
-                    None if count is None else index,
-                    derive_seed("evaluation", index),
-                    derive_seed(self.seed, "evaluation", index, *([sample] if sample else [])),
-                ),
-            )
+            Wanted(index, sample, episode_spec(index, None if count is None else index, self.seed, sample))
             for sample in range(self.samples)
             for index in range(tasks)
         ]

@@ -16,6 +16,8 @@ def find_decoder(folder: Folder) -> tuple[Decode | None, str]:
     from ..model.processor import load_tokenizer
 
     reason = "no tokenizer was found"
+    if len({path.read_bytes() for path in _of_evaluation(folder)}) > 1:
+        return None, "its checkpoints have different tokenizers: token ids are shown beside the recorded texts"
     for candidate in _candidates(folder):
         if not (candidate / "tokenizer.json").is_file():
             continue
@@ -34,10 +36,19 @@ def find_decoder(folder: Folder) -> tuple[Decode | None, str]:
 
 def _candidates(folder: Folder) -> Iterator[Path]:
     """Where a tokenizer may lie: all checkpoints of a run have the same."""
+    yield from (path.parent for path in _of_evaluation(folder))
     yield from _of_run(folder.path)
     for name in _named(folder.config):
         yield Path(name)
         yield from _of_run(Path(name))
+
+
+def _of_evaluation(folder: Folder) -> list[Path]:
+    """The tokenizers of the checkpoints that an evaluation played, those that are still there."""
+    checkpoints = folder.config.get("checkpoints")
+    places = checkpoints.values() if isinstance(checkpoints, Mapping) else ()
+    found = [Path(place) / "tokenizer.json" for place in places if isinstance(place, str) and "\0" not in place]
+    return [path for path in found if path.is_file()]
 
 
 def _of_run(path: Path) -> Iterator[Path]:

@@ -16,13 +16,12 @@ benchmarks: a list of
 from __future__ import annotations
 
 from collections.abc import Iterator
-from difflib import get_close_matches
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from .. import packaged as yaml_files
 from ..errors import ConfigError
 
 FIELDS = {"name", "env", "kwargs", "splits", "rollout", "variants", "measures"}
@@ -31,8 +30,7 @@ TOP = {"title", "include", "modules", "benchmarks"}
 
 def packaged() -> dict[str, Path]:
     """The packaged suites by name."""
-    paths = [Path(str(path)) for path in files(__package__).iterdir() if path.name.endswith(".yaml")]
-    return {path.stem: path for path in sorted(paths)}
+    return yaml_files.packaged(__name__)
 
 
 def find(name: str) -> Path:
@@ -41,18 +39,7 @@ def find(name: str) -> Path:
     Raises:
         ConfigError: neither exists; the nearest packaged suite is named.
     """
-    if Path(name).suffix in (".yaml", ".yml"):
-        if not Path(name).is_file():
-            raise ConfigError(f"--suite: {name}: no such file")
-        return Path(name)
-    known = packaged()
-    if name not in known:
-        near = get_close_matches(name, known, n=1) or list(known)
-        raise ConfigError(
-            f"--suite: {name!r} is not a packaged suite; did you mean {near[0]!r}? Packaged: {', '.join(known)}. "
-            "A suite of your own is given by its path, ending in .yaml"
-        )
-    return known[name]
+    return yaml_files.find(name, packaged(), "suite")
 
 
 def read(name: str, seen: tuple[str, ...] = ()) -> tuple[list[str], list[dict[str, Any]]]:

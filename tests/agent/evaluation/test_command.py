@@ -6,10 +6,13 @@ from pathlib import Path
 import pytest
 
 from agent.__main__ import main
+from agent.model.tiny import make_tiny_vlm
 from agent.records import read_trajectories
+from agent.report.folders import read_folder
+from agent.report.tokenizer import find_decoder
 from agent.run import run
 from tests.agent.evaluation.playing import ENV, evaluate, results, rows_of, transcripts
-from tests.agent.run_fixtures import Hooks, quiet, small_config, tiny_folder
+from tests.agent.run_fixtures import SHAPE, Hooks, quiet, small_config, tiny_folder
 
 TINY = tiny_folder().name
 
@@ -189,6 +192,21 @@ def test_episodes_that_the_infrastructure_broke_are_left_out_told_and_played_aga
     assert evaluate("constant", *broken) == 1
     assert Hooks.steps == 3
     Hooks.set(None)
+
+
+def test_the_page_of_an_evaluation_says_what_its_checkpoints_tokens_say(tmp_path: Path) -> None:
+    assert evaluate(None, "--output", str(tmp_path / "out")) == 0
+    decode, _ = find_decoder(read_folder(tmp_path / "out"))
+    (first, *_) = transcripts(tmp_path / "out", TINY)
+    prompt = first["rows"][0]["segments"][0]
+    assert decode is not None and decode(prompt["token_ids"][-3:]) and decode(prompt["token_ids"]) == prompt["text"]
+
+
+def test_where_checkpoints_have_different_tokenizers_the_page_decodes_none_of_their_tokens(tmp_path: Path) -> None:
+    other = make_tiny_vlm(tmp_path / "other", ["something else altogether"], 0, SHAPE)
+    assert evaluate(f"{tiny_folder()},{other}", "--output", str(tmp_path / "out")) == 0
+    decode, why = find_decoder(read_folder(tmp_path / "out"))
+    assert decode is None and "different tokenizers" in why
 
 
 def test_results_have_means_by_tag_and_every_metric(tmp_path: Path) -> None:

@@ -97,5 +97,5 @@ def test_limits_that_there_are_not_are_told(tmp_path: Path) -> None:
 def test_an_unknown_suite_is_told_with_the_nearest() -> None:
     with pytest.raises(ConfigError, match="did you mean 'mat-search'"):
         find("mat-serach")
-    with pytest.raises(ConfigError, match=r"nowhere\.yaml: no such file"):
+    with pytest.raises(ConfigError, match=r"nowhere\.yaml: no such suite file"):
         find("nowhere.yaml")
