@@ -11,6 +11,7 @@ import torch
 
 from .algorithm import Algorithm, resolve
 from .config import Config
+from .config_checks import check_options, check_quantized
 from .config_engine import FIXED
 from .config_model import ModelConfig
 from .engine.checkpoint import load_state
@@ -20,9 +21,8 @@ from .engine.local import LocalEngine
 from .engine.memory import Phase, PhaseMachine
 from .engine.owners import owners_of
 from .engine.ranks import ALONE, Ranks
-from .errors import CheckpointError, ConfigError, at_least, outages_told
+from .errors import CheckpointError, ConfigError, outages_told
 from .evaluate import task_count
-from .failures import check as check_failures
 from .model import lora
 from .model.boxes import with_boxes
 from .model.four_bit import quantize
@@ -190,7 +190,7 @@ def build(config: Config, folder: Path, checkpoint: Path | None, ranks: Ranks = 
     if trains and config.engine.fixed:
         raise ConfigError(FIXED)
     import_modules(config.modules)
-    _check(config)
+    check_options(config)
     config = with_boxes(config)
     make_environment(environment_spec(config, "train")).close()
     if ranks.first:
@@ -202,7 +202,7 @@ def build(config: Config, folder: Path, checkpoint: Path | None, ranks: Ranks = 
         torch.set_num_threads(config.model.torch_threads)
     algorithm, terms = resolve(config), make_terms(config.reward.terms)
     check_sharded(config, ranks)
-    _check_quantized(config)
+    check_quantized(config)
     adapted, sharded = config.model.lora.rank > 0, config.engine.train == "fsdp2"
     origin = start if checkpoint is None or adapted else checkpoint
     # What is sharded begins in float32, which the optimizer moves, and in host memory: the device holds shards only.
@@ -260,21 +260,6 @@ def _choose_trained(config: Config, vlm: VLM) -> None:
         lora.attach(vlm.model, options.rank, options.alpha, target=options.target, seed=seed, on=on)
     else:
         freeze(vlm.model, frozen)
-
-
-def _check_quantized(config: Config) -> None:
-    """Refuse four bits where there is no adapter above them, or where weights are kept in float32 shards."""
-    if config.model.lora.quantize == "none":
-        return
-    if not config.model.lora.rank:
-        raise ConfigError(
-            "model.lora.quantize: nf4 is for weights under an adapter, and model.lora.rank is 0: give a rank, such as "
-            "--model.lora.rank 16, or --model.lora.quantize none"
-        )
-    if config.engine.train == "fsdp2":
-        raise ConfigError(
-            "model.lora.quantize: nf4 goes with engine.train: local; fsdp2 keeps its shards in float32. Use one of them"
-        )
 
 
 def _train_engine(
@@ -372,49 +357,3 @@ def tokenizer_texts(config: Config) -> list[str]:
                 texts += [str(env.step(action)[0]["text"]) for action in script[:-1]]
         env.close()
     return texts
-
-
-def _check(config: Config) -> None:
-    check_failures(config.failures)
-    sizes = config.rollout
-    at_least(
-        ("rollout.prompts_per_step", sizes.prompts_per_step, 1),
-        ("rollout.group_size", sizes.group_size, 1),
-        ("rollout.max_turn_tokens", sizes.max_turn_tokens, 1),
-        ("rollout.max_turns", sizes.max_turns, 1),
-        ("rollout.max_episode_tokens", sizes.max_episode_tokens, 0),
-        ("rollout.concurrency", sizes.concurrency, 1),
-        ("rollout.threads", sizes.threads, 1),
-        ("model.torch_threads", config.model.torch_threads, 0),
-        ("optimizer.steps", config.optimizer.steps, 0),
-        ("optimizer.micro_batch_tokens", config.optimizer.micro_batch_tokens, 1),
-        ("optimizer.logprob_chunk", config.optimizer.logprob_chunk, 0),
-        ("evaluation.validation_episodes", config.evaluation.validation_episodes, 1),
-        ("evaluation.test_episodes", config.evaluation.test_episodes, 0),
-        ("run.save_every", config.run.save_every, 1),
-        ("run.record_every", config.run.record_every, 1),
-        ("run.keep", config.run.keep, 1),
-        ("cold_start.max_steps", config.cold_start.max_steps, 1),
-        ("cold_start.batch_size", config.cold_start.batch_size, 1),
-        ("cold_start.check_every", config.cold_start.check_every, 1),
-        ("cold_start.check_episodes", config.cold_start.check_episodes, 1),
-        ("evaluation.validate_every", config.evaluation.validate_every, 0),
-        ("optimizer.warmup_steps", config.optimizer.warmup_steps, 0),
-    )
-    for name, rate in (
-        ("optimizer.lr", config.optimizer.lr),
-        ("optimizer.max_grad_norm", config.optimizer.max_grad_norm),
-        ("cold_start.lr", config.cold_start.lr),
-    ):
-        if not 0 < rate < float("inf"):
-            raise ConfigError(f"{name}: must be a positive number, got {rate}")
-    if sizes.temperature <= 0:
-        raise ConfigError(
-            f"rollout.temperature: must be above 0, got {sizes.temperature}; greedy episodes of a group are all the "
-            "same and teach nothing (evaluation decodes greedily by itself)"
-        )
-    if sizes.max_row_tokens <= sizes.max_turn_tokens:
-        raise ConfigError(
-            f"rollout.max_row_tokens: {sizes.max_row_tokens} leaves no room for a prompt beside "
-            f"rollout.max_turn_tokens={sizes.max_turn_tokens}"
-        )
