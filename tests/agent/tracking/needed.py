@@ -1,15 +1,9 @@
-"""What needs wandb or trackio is tested where they are installed; neither reaches for a network or a home folder."""
+"""What needs wandb or trackio is tested where they are installed."""
 
 import os
-import tempfile
 from importlib.util import find_spec
 
 import pytest
-
-# Both read these once, when they are imported.
-os.environ["WANDB_MODE"] = "offline"
-for variable in ("TRACKIO_DIR", "WANDB_DATA_DIR", "WANDB_CACHE_DIR", "WANDB_CONFIG_DIR"):
-    os.environ[variable] = tempfile.mkdtemp(prefix="trackers_")
 
 
 def _needs(name: str) -> list[pytest.MarkDecorator]:
