@@ -5,6 +5,7 @@ const themeButton = document.getElementById('theme');
 const VIEWS = new Map([['overview', overviewView], ['trajectories', tableView], ['trajectory', trajectoryView], ['group', groupView]]);
 let drawing = 0; // trajectories are unpacked meanwhile: only the newest drawing may appear
 let shownView = null;
+let drawnHash = null;
 
 function remembered() {
   try { return localStorage.getItem('theme') || 'auto'; } catch { return 'auto'; }
@@ -28,6 +29,7 @@ function showFilters() {
 async function render(arrived = false) {
   const state = readState();
   const number = ++drawing;
+  drawnHash = location.hash;
   const name = VIEWS.has(state.view) ? state.view : 'overview';
   for (const link of document.querySelectorAll('[data-view]')) {
     const here = link.dataset.view === (name === 'overview' ? 'overview' : 'trajectories');
@@ -79,7 +81,7 @@ document.getElementById('skip').addEventListener('click', (event) => {
   event.preventDefault(); // what stands behind the # is where the reader is
   (main.querySelector('h1, h2') || main).focus();
 });
-addEventListener('hashchange', () => render(true));
+addEventListener('hashchange', () => { if (location.hash !== drawnHash) render(true); });
 addEventListener('keydown', pressed);
 let resized = 0;
 addEventListener('resize', () => { clearTimeout(resized); resized = setTimeout(redraw, 100); });

@@ -19,10 +19,10 @@ function hashOf(state) {
 
 const linkTo = (changes) => hashOf({ ...readState(), ...changes });
 
-// A new place in the history; `quiet` changes the place where the reader already is.
+// A new place in the history; `quiet` changes the place where the reader already is. Drawn at once and not when the
+// browser tells of the new address: the next key may come before that.
 function go(changes, quiet = false) {
   const hash = linkTo(changes);
-  if (!quiet) { location.hash = hash; return; }
-  history.replaceState(null, '', hash);
-  render();
+  if (quiet) history.replaceState(null, '', hash); else location.hash = hash;
+  if (quiet || location.hash !== drawnHash) render(!quiet);
 }

@@ -144,6 +144,17 @@ def test_the_keyboard_walks_the_table_opens_a_row_and_comes_back_to_it(open_page
     assert tab.tab.evaluate("document.activeElement.dataset.id") == "after_greedy.3"
 
 
+def test_keys_that_follow_each_other_at_once_are_all_heard(open_page: Open) -> None:
+    tab = open_page()
+    at_once = (
+        "for (const key of ['t', 'j', 'j']) "
+        "document.activeElement.dispatchEvent(new KeyboardEvent('keydown', { key, bubbles: true }))"
+    )
+    tab.tab.evaluate(at_once)
+    tab.wait("trajectories")
+    assert tab.tab.evaluate("document.activeElement.dataset.id") == "after_greedy.2"
+
+
 def test_the_question_mark_explains_the_keys_and_escape_closes_it(open_page: Open) -> None:
     tab = open_page(TABLE)
     tab.press("?")
