@@ -276,7 +276,9 @@ def test_a_lane_that_was_killed_is_used_again_as_soon_as_it_is_back(
         killed.kill()
         for _ in range(4):
             assert sandbox.exec("print(1)", {}, LIMITS).stdout == "1\n"
-        time.sleep(1.7)  # trials of what is missed would have become seldom by now: the next, three seconds from the first
+        time.sleep(
+            1.7
+        )  # trials of what is missed would have become seldom by now: the next, three seconds from the first
         fake("b")
         assert lanes(sandbox, 2, 0.6)
 

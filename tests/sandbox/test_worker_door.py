@@ -42,7 +42,7 @@ def test_a_host_without_a_plain_name_is_refused(tmp_path: Path, monkeypatch: pyt
 
 
 def test_a_folder_that_is_not_there_is_told(tmp_path: Path) -> None:
-    with pytest.raises(NoPlaceError, match="there is no folder .*/none/: mount one"):
+    with pytest.raises(NoPlaceError, match=r"there is no folder .*/none/: mount one"):
         place_of(f"{tmp_path}/none/")
 
 
@@ -72,7 +72,7 @@ def test_the_socket_of_a_worker_that_was_killed_is_replaced(tmp_path: Path) -> N
 def test_two_workers_of_one_name_are_told_and_neither_takes_the_others_socket(tmp_path: Path) -> None:
     with Door(str(tmp_path / "a.sock")).open() as listener:
         second = Door(str(tmp_path / "a.sock"))
-        with pytest.raises(OSError, match="another worker listens .*: give each host its own name"):
+        with pytest.raises(OSError, match=r"another worker listens .*: give each host its own name"):
             second.open()
         second.close()
         listener.accept()[0].close()  # the second one's, which looked
