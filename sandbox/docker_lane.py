@@ -95,6 +95,9 @@ class Walls:
             "log_config": types.LogConfig(type="json-file", config={"max-size": "64k", "max-file": "1"}),
             "hostname": "sandbox",
             "runtime": self.runtime,
+            # The owner is connected and knows. A check would burden warm lanes, and each is a client, whose coming and
+            # going would put off the end of a lane that has lost its owner.
+            "healthcheck": {"test": ["NONE"]},
             "auto_remove": True,
             "detach": True,
         }

@@ -64,6 +64,10 @@ class SocketSandbox(LanePool):
         super().__init__(source, max_uses=None, queue_seconds=queue_seconds, recheck_seconds=RECHECK_SECONDS)
 
 
+class _AbandonedError(Lost):
+    """A socket whose worker was killed: the kernel refuses connections to it for good."""
+
+
 class _SocketLane(Lane):
     """A connection to a lane that is not ours."""
 
@@ -71,30 +75,43 @@ class _SocketLane(Lane):
         self.path = path
         try:
             connection = dial(path)
+        except ConnectionRefusedError as error:
+            raise _AbandonedError(f"nobody answers at {path}: {error}") from None
         except OSError as error:
             raise Lost(f"nobody answers at {path}: {error}") from None
         super().__init__(connection, exclusive=False, silence=silence, hello_seconds=CONNECT_SECONDS)
 
 
 class _Sockets:
-    """Where the lanes come from."""
+    """Where the lanes come from.
+
+    A worker that is killed leaves its socket behind, which looks like a lane. While others live it is not counted, or
+    it would be missed and tried for ever, ever more seldom, and the next lane that comes would wait for its turn. A
+    worker that comes back makes another socket under the old name. While none lives, all are tried.
+    """
 
     def __init__(self, folder: Path, silence: float) -> None:
         self._folder, self._silence = folder, silence
         self.where = f"they are looked for as *.sock in {folder}"
         self._connected: set[Path] = set()
+        self._abandoned: dict[Path, tuple[int, ...]] = {}
 
     def wanted(self) -> int:
-        return len(self._paths())
+        paths = self._paths()
+        left = [path for path in paths if path in self._abandoned and self._abandoned[path] == _identity(path)]
+        return len(paths) - len(left) or len(paths)
 
     def start(self) -> Lane:
         why: Exception = Lost(f"there is no socket in {self._folder} that is not in use")
         for path in self._paths():
             if path not in self._connected:
+                seen = _identity(path)  # before, or a socket that was made meanwhile would pass for the old one
                 try:
                     lane = _SocketLane(path, self._silence)
                 except Lost as error:
                     why = error
+                    if isinstance(error, _AbandonedError):
+                        self._abandoned[path] = seen
                     continue
                 self._connected.add(path)
                 return lane
@@ -115,3 +132,12 @@ class _Sockets:
             return sorted(self._folder.glob("*.sock"))
         except OSError:
             return []
+
+
+def _identity(path: Path) -> tuple[int, ...]:
+    """What tells a socket from another that had its name. A number of a file is given out again, its times are not."""
+    try:
+        found = path.lstat()
+    except OSError:
+        return ()
+    return found.st_dev, found.st_ino, found.st_ctime_ns

@@ -4,10 +4,16 @@ In a container, as its first process, root with CAP_SETUID and CAP_SETGID alone 
 
     python -m sandbox.worker --listen PATH --scratch DIR [--orphan-seconds N]
 
---listen          a Unix socket to make. Its group is the worker's: choose the clients' group, and shut its folder to
-                  all others. Programs run as a user without that group, behind a system call filter; where there is no
-                  filter for the processor, the worker refuses to start.
+--listen          a Unix socket to make; a folder, or what ends in "/", stands for HOSTNAME.sock in it, so that all
+                  lanes of Compose have one command. Its group is the worker's: choose the clients' group, and shut its
+                  folder to all others (where a folder was named, the worker does). Programs run as a user without that
+                  group, behind a system call filter; where there is no filter for the processor, the worker refuses to
+                  start. A worker that is told to stop (SIGTERM) takes the socket away.
 --orphan-seconds  end when no client has been connected for so long; 0: never. An open connection may idle for ever.
+
+For a container's health check; 0 if the worker behind the socket answers, or else 1, and a line that says why not:
+
+    python -m sandbox.worker --ask PATH
 
 On a machine without containers, for one client:
 
@@ -36,11 +42,13 @@ import resource
 import signal
 import socket
 import sys
+from typing import NoReturn
 
 from . import frames
+from .worker_door import Door, NoPlaceError, ask, place_of
 from .worker_facts import look_around, places_of
 from .worker_filter import NoFilterError, build
-from .worker_front import Front, listen, spawn_session
+from .worker_front import Front, spawn_session
 from .worker_identity import OPEN_TO_ALL, Cell, choose_identity
 from .worker_janitor import Janitor, JanitorLostError
 from .worker_kernel import adopt_orphans, be_unreadable, enclose, unshare
@@ -55,13 +63,16 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     where = parser.add_mutually_exclusive_group(required=True)
     where.add_argument("--fd", type=int)
     where.add_argument("--listen", metavar="PATH")
-    parser.add_argument("--scratch", required=True)
+    where.add_argument("--ask", metavar="PATH")
+    parser.add_argument("--scratch")
     parser.add_argument("--orphan-seconds", type=float, default=0.0)
     parser.add_argument("--unshare", action="store_true")
     parser.add_argument("--enclose", action="store_true")
     parser.add_argument("--uid", default=None)
     parser.add_argument("--sockets", choices=["any"], default=None)
     options = parser.parse_args(arguments)
+    if options.ask is None and options.scratch is None:
+        parser.error("--scratch is required: an existing folder in which programs get theirs")
     if options.listen is not None:
         options.uid = options.uid or "auto"
     return options
@@ -70,31 +81,58 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
 def main(arguments: list[str] | None = None) -> int:
     """Serve whoever the command line says; the exit status."""
     options = _options(arguments)
+    if options.ask is not None:
+        return _ask(options.ask)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the client's to handle
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     os.umask(0o077)
     return _in_container(options) if options.listen is not None else _on_machine(options)
 
 
+def _ask(path: str) -> int:
+    # A process of root's among programs that nobody vouches for. That they are other users keeps them from signalling
+    # and tracing it; this keeps its memory and its open files from whatever else comes to run as its user, and from a
+    # core file. It opens nothing that a program can write to, sends nothing, and starts no process.
+    be_unreadable()
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    why = ask(path)
+    if why:
+        print(why, flush=True)
+    return 1 if why else 0
+
+
 def _in_container(options: argparse.Namespace) -> int:
     """Nothing is done without: what is missing is printed, and written beside the socket that clients wait for."""
-    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))  # the first process of a container has no default for it
     be_unreadable()
+    try:
+        door = Door(place_of(options.listen))
+    except NoPlaceError as error:
+        print(f"the worker did not start: {error}", file=sys.stderr, flush=True)
+        return 1
+
+    def leave(*_: object) -> NoReturn:
+        door.close()
+        os._exit(0)
+
+    signal.signal(signal.SIGTERM, leave)  # the first process of a container has no default for it
     adopt_orphans()
     try:
-        front = _prepare(options, os.path.realpath(options.scratch))
+        if door.path != options.listen:
+            door.shut_folder()
+        front = _prepare(options, os.path.realpath(options.scratch), door)
     except (OSError, NoFilterError, JanitorLostError, ZygoteLostError) as error:
         why = f"the worker did not start: {error}"
         print(why, file=sys.stderr, flush=True)
-        with contextlib.suppress(OSError), open(f"{options.listen}.why", "w") as file:
-            os.chmod(file.fileno(), 0o660)
-            file.write(why)
+        door.explain(why)
         return 1
-    front.serve()
+    try:
+        front.serve()
+    finally:
+        door.close()
     return 0
 
 
-def _prepare(options: argparse.Namespace, scratch: str) -> Front:
+def _prepare(options: argparse.Namespace, scratch: str, door: Door) -> Front:
     program = build(os.uname().machine)
     identity = choose_identity(options.uid, scratch, (), OPEN_TO_ALL)
     if identity.uid is None:
@@ -106,7 +144,7 @@ def _prepare(options: argparse.Namespace, scratch: str) -> Front:
     session = spawn_session(Setup(scratch, identity.uid, zygote, janitor), janitor, zygote)
     isolation = {"uid": identity.uid, "filter": True, "walls": walls, "wiped": [scratch, *places]}
     hello = {"hello": frames.PROTOCOL, "modules": zygote.modules, "isolation": isolation}
-    return Front(hello, session, listen(options.listen), options.orphan_seconds)
+    return Front(hello, session, door.open(), options.orphan_seconds)
 
 
 def _on_machine(options: argparse.Namespace) -> int:

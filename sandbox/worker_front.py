@@ -167,19 +167,3 @@ def spawn_session(setup: Setup, janitor: Janitor, zygote: Zygote) -> socket.sock
     janitor.let_go()  # they are the session's alone
     zygote.let_go()
     return ours
-
-
-def listen(path: str) -> socket.socket:
-    """A Unix socket for this process's group."""
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(path)
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
-    # Under another name first: who sees it may connect to it.
-    beside = f"{path}.new"
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(beside)
-    listener.bind(beside)
-    os.chmod(beside, 0o660)
-    listener.listen(CLIENTS)
-    os.rename(beside, path)
-    return listener

@@ -13,8 +13,8 @@ from .errors import ReplayMissError, SearchArgumentError
 from .exchange import Answer, Exchange, Patience, Request, Unreadable, excerpt
 from .shapes import read_result
 
-# A service that asks the web may take a minute for it.
-PATIENCE = Patience(read=65.0, total=130.0)
+# A service that asks the web may take a minute for it; one that is restarted may load its index for half a minute.
+PATIENCE = Patience(read=65.0, total=130.0, away=30.0)
 TOKEN = "RLLAVA_SEARCH_TOKEN"  # the variable of the environment with the service's bearer token, if it wants one
 
 
@@ -22,10 +22,10 @@ class SearchClient:
     """Asks the service at a URL such as "http://localhost:8001"; "/retrieve" is added where it is missing.
 
     Each call is one request. It is tried again when the connection fails and on 429, 500, 502, 503 and 504, and no
-    longer than `patience` says.
+    longer than `patience` (None: PATIENCE) says.
     """
 
-    def __init__(self, url: str, patience: Patience = PATIENCE, sleep: Callable[[float], None] = time.sleep) -> None:
+    def __init__(self, url: str, patience: Patience | None = None, sleep: Callable[[float], None] = time.sleep) -> None:
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
             raise SearchArgumentError(f'a search service must be "http://HOST:PORT"; got {url!r}')
@@ -33,7 +33,7 @@ class SearchClient:
         if not path.endswith("/retrieve"):
             path += "/retrieve"
         self.url = urlunsplit((parts.scheme, parts.netloc, path, "", ""))
-        self._exchange = Exchange(f"the search service at {self.url}", patience, None, 64 << 20, sleep)
+        self._exchange = Exchange(f"the search service at {self.url}", patience or PATIENCE, None, 64 << 20, sleep)
 
     def search(self, queries: Sequence[str], top_k: int) -> list[list[Hit]]:
         """See `SearchBackend.search`. The service's refusal of a request is a SearchArgumentError, its failure a

@@ -1,7 +1,8 @@
 """python -m sandbox search build | serve
 
 build   an index over a corpus of passages: .json (a list) or .jsonl, with title and text, or with contents
-serve   answer searches over HTTP, from an index or from any other search; see --help
+serve   answer searches over HTTP, from an index or from any other search; see --help. With --corpus, the index is
+        built first where there is none, and again when the corpus is another
 """
 
 from __future__ import annotations
@@ -12,18 +13,19 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from ..listening import listen
-from .contract import Passage, SearchBackend
+from .contract import SearchBackend
 from .corpus import read_corpus
 from .errors import SearchArgumentError, SearchError, SearchUnavailableError
 from .exchange import LOOPBACK
 from .index import Index, build_index
+from .kept import fingerprint, keep_index
 from .opening import NAMES, open_search
+from .progress import rows, told
 
 PORT = 8001
 
@@ -39,6 +41,7 @@ def main(arguments: list[str]) -> int:
     build.add_argument("folder", metavar="INDEX_DIR", help="a folder that does not exist yet")
     serve = commands.add_parser("serve", help="answer searches over HTTP")
     serve.add_argument("backend", metavar="INDEX_DIR|BACKEND", help=f"a folder, or one of {', '.join(NAMES)}")
+    serve.add_argument("--corpus", metavar="CORPUS", help="passages that INDEX_DIR must be the index of")
     serve.add_argument("--host", default="127.0.0.1", help="the address to listen on (127.0.0.1)")
     serve.add_argument("--port", type=int, default=PORT, help=f"0 for any that is free ({PORT})")
     serve.add_argument("--threads", type=int, default=4, help="searches at a time (4)")
@@ -51,38 +54,20 @@ def main(arguments: list[str]) -> int:
     except SearchError as error:
         print(f"search {given.command}: {error}", file=sys.stderr)
         return 1
+    except OSError as error:  # a disk that is full, or a folder in which this user may not write
+        print(f"search {given.command}: {error.strerror or error}: {error.filename}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         return 130
 
 
 def _build(given: argparse.Namespace) -> int:
-    start = time.perf_counter()
-    manifest = build_index(given.folder, _told(read_corpus(given.corpus), _rows(Path(given.corpus))))
+    start, corpus = time.perf_counter(), Path(given.corpus)
+    known = fingerprint(corpus)
+    manifest = build_index(given.folder, told(read_corpus(given.corpus), rows(corpus)), known)
     seconds = time.perf_counter() - start
     print(f'{manifest.count:,} passages in {seconds:.1f} s; search="index:{given.folder}"')
     return 0
-
-
-def _rows(corpus: Path) -> int | None:
-    """How many passages to expect, where that is cheap to know."""
-    if corpus.suffix != ".jsonl" or not corpus.is_file():
-        return None
-    with corpus.open("rb") as file:
-        return sum(piece.count(b"\n") for piece in iter(lambda: file.read(1 << 20), b""))
-
-
-def _told(passages: Iterable[Passage], total: int | None) -> Iterator[Passage]:
-    """The same passages, with a bar in the terminal that moves as they are taken."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        bar = progress.add_task("reading passages", total=total)
-        for count, passage in enumerate(passages, 1):
-            yield passage
-            if count % 1000 == 0:
-                progress.update(bar, completed=count)
 
 
 def _serve(given: argparse.Namespace) -> int:
@@ -100,6 +85,8 @@ def _serve(given: argparse.Namespace) -> int:
     if not 1 <= given.threads <= 256:
         raise SearchArgumentError(f"--threads must be from 1 to 256; got {given.threads}")
     token = _token(given.token_env)
+    if given.corpus is not None:
+        _keep(given.backend, given.corpus)
     backend, about = _backend(given.backend)
     if token is None and given.host not in LOOPBACK:
         if about["backend"] not in ("index", "http"):
@@ -130,6 +117,21 @@ def _serve(given: argparse.Namespace) -> int:
     return 0 if server.started else 1
 
 
+def _keep(name: str, corpus: str) -> None:
+    if not _is_folder(name):
+        raise SearchArgumentError(f"--corpus goes with an INDEX_DIR, which is built from it; got {name!r}")
+    # The first process of a container is not ended by a signal that it does not ask for; what was begun is deleted.
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    try:
+        keep_index(name.removeprefix("index:"), corpus, lambda line: print(line, flush=True))
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _is_folder(name: str) -> bool:
+    return os.path.isdir(name) or name.startswith("index:") or "/" in name.partition(":")[0] or ":" not in name
+
+
 def _token(variable: str | None) -> str | None:
     if variable is None:
         return None
@@ -143,7 +145,7 @@ def _token(variable: str | None) -> str | None:
 
 def _backend(name: str) -> tuple[SearchBackend, dict[str, Any]]:
     """What is to be served, and what /health tells of it."""
-    if os.path.isdir(name) or name.startswith("index:") or "/" in name.partition(":")[0] or ":" not in name:
+    if _is_folder(name):
         index = Index.open(name.removeprefix("index:"))
         return index, {"backend": "index", "passages": index.manifest.count, "content": index.manifest.content}
     kind = name.partition(":")[0]

@@ -28,7 +28,9 @@ LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 class Patience:
     """How long to go on. connect, read: seconds until connected, and without a byte. total: seconds for one attempt
     after the other, pauses included. pause, longest_pause: seconds before the second attempt, doubled from one to the
-    next, and the most that is ever waited, whoever asks for it."""
+    next, and the most that is ever waited, whoever asks for it. away: for so many seconds attempts do not count in
+    which nobody was reached, or the connection broke, and `longest_away` is the longest pause between them: a service
+    that is restarted is away for some seconds, and one that answers with an error is not."""
 
     attempts: int = 5
     connect: float = 3.0
@@ -36,6 +38,8 @@ class Patience:
     total: float = 60.0
     pause: float = 0.25
     longest_pause: float = 20.0
+    away: float = 0.0
+    longest_away: float = 2.0
 
 
 @dataclass(frozen=True)
@@ -86,20 +90,26 @@ class Exchange:
             what `read` raises, but for Unreadable
         """
         end = time.monotonic() + self.patience.total
-        reason = ""
-        for attempt in range(1, self.patience.attempts + 1):
+        reason, tried, attempt, away_until = "", 0, 0, 0.0
+        while True:
+            tried, attempt = tried + 1, attempt + 1
             if self._bucket is not None:
                 end += self._bucket.take()  # a wait that we impose ourselves is no fault of the service's
-            status, asked_pause = 0, None
+            status, asked_pause, away = 0, None, False
             try:
                 status, asked_pause, body = self._attempt(request, end)
                 if status not in AGAIN:
                     return read(Answer(status, body))
                 reason = f"it answered with status {status}: {excerpt(body, request.secret)}"
             except _Broken as error:
-                reason = str(error)
+                reason, away = str(error), error.away
             except Unreadable as error:
                 reason = f"its answer cannot be read: {error}"
+            away_until = (away_until or time.monotonic() + self.patience.away) if away else 0.0
+            if time.monotonic() < min(away_until, end):
+                attempt -= 1  # it does not count
+                self._sleep(min(self._pause(tried), random.uniform(0.5, 1.0) * self.patience.longest_away))
+                continue
             pause = self._pause(attempt) if asked_pause is None else asked_pause
             if pause > self.patience.longest_pause:
                 reason += f", and asks for a pause of {pause:.0f} s, more than {self.patience.longest_pause:.0f} s"
@@ -110,7 +120,7 @@ class Exchange:
                 self._bucket.hold(pause)  # for everybody; taking the next turn is the pause
             else:
                 self._sleep(pause)
-        raise SearchUnavailableError(f"{self.name} gave no answer in {attempt} attempts: {reason}")
+        raise SearchUnavailableError(f"{self.name} gave no answer in {tried} attempts: {reason}")
 
     def close(self) -> None:
         """Close the connections. The next `ask` opens new ones."""
@@ -147,7 +157,10 @@ class Exchange:
                 asked = retry_after(response.headers.get("retry-after"), time.time())
                 return response.status_code, asked, bytes(body)
         except (httpx.HTTPError, httpx.StreamError, httpx.InvalidURL) as error:
-            raise _Broken(f"{type(error).__name__}: {error}" if str(error) else type(error).__name__) from error
+            # A server that is killed breaks connections, and its name may mean nothing until it is back.
+            away = isinstance(error, (httpx.NetworkError, httpx.ConnectTimeout, httpx.RemoteProtocolError))
+            said = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+            raise _Broken(said, away) from error
 
     def _client(self, httpx: ModuleType, url: str) -> Any:
         # A proxy of the environment is for the world outside, and a connection of the parent's is not the child's.
@@ -163,7 +176,11 @@ class Exchange:
 
 
 class _Broken(Exception):
-    """No answer came. The message says why."""
+    """No answer came. The message says why. away: as if nobody were there."""
+
+    def __init__(self, why: str, away: bool = False) -> None:
+        super().__init__(why)
+        self.away = away
 
 
 def retry_after(value: str | None, now: float) -> float | None:

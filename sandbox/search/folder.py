@@ -11,7 +11,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from .errors import IndexFolderError, SearchArgumentError
@@ -32,7 +32,8 @@ class StoredFile:
 @dataclass(frozen=True)
 class Manifest:
     """What an index holds. content: SHA-256 over the passages in their order, 64 hexadecimal digits. files: name to
-    size and hash of each file beside the manifest; none for an index in memory."""
+    size and hash of each file beside the manifest; none for an index in memory. corpus: what `kept.fingerprint` said of
+    the file that the passages are from; empty if it is not known."""
 
     version: int
     engine: str
@@ -40,6 +41,7 @@ class Manifest:
     fields: tuple[str, ...]
     content: str
     files: Mapping[str, StoredFile] = field(default_factory=dict, compare=False)
+    corpus: str = field(default="", compare=False)
 
 
 def again(folder: str | os.PathLike[str]) -> str:
@@ -49,15 +51,17 @@ def again(folder: str | os.PathLike[str]) -> str:
 
 
 @contextmanager
-def building(target: Path) -> Iterator[Path]:
+def building(target: Path, instead: bool = False) -> Iterator[Path]:
     """A folder beside `target` to write into. When the block ends it is on the disk and becomes `target`, all at once;
     when the block fails it is deleted. What killed processes left behind is deleted first.
 
+    instead: a `target` that exists is deleted at the end; between the two there is for a moment none.
+
     Raises:
-        SearchArgumentError: `target` exists, also if another process has just made it.
+        SearchArgumentError: `target` exists, also if another process has just made it; or it is a mounted disk.
     """
     taken = SearchArgumentError(f"{str(target)!r} exists already; delete it or name another folder for the index")
-    if target.exists():
+    if target.exists() and not instead:
         raise taken
     target.parent.mkdir(parents=True, exist_ok=True)
     _sweep(target)
@@ -73,12 +77,20 @@ def building(target: Path) -> Iterator[Path]:
             (aside / _LOCK).unlink()
             _to_disk(aside)
             try:
+                if instead:
+                    _put_away(target)
                 aside.rename(target)
             except OSError as error:
+                if error.errno == errno.EBUSY:
+                    raise SearchArgumentError(
+                        f"{str(target)!r} is a mounted disk, which nothing can be put in place of: mount it at "
+                        f"{str(target.parent)!r}, or name a folder in it"
+                    ) from None
                 if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
                     raise taken from None
                 raise
             _to_disk(target.parent)
+        _sweep(target)
     except BaseException:
         shutil.rmtree(aside, ignore_errors=True)
         raise
@@ -88,7 +100,7 @@ def write_manifest(folder: Path, manifest: Manifest) -> Manifest:
     """Write `manifest` into a folder, with the sizes and hashes of the files that are there."""
     names = sorted(file.name for file in folder.iterdir() if not file.name.endswith(".lock"))
     files = {name: StoredFile((folder / name).stat().st_size, _sha256(folder / name)) for name in names}
-    whole = Manifest(manifest.version, manifest.engine, manifest.count, manifest.fields, manifest.content, files)
+    whole = replace(manifest, files=files)
     (folder / MANIFEST).write_text(json.dumps(asdict(whole), indent=2) + "\n", encoding="utf-8")
     return whole
 
@@ -137,6 +149,13 @@ def check_files(folder: Path, manifest: Manifest, verify: bool) -> None:
             wrong = "is not what was written"
         if wrong:
             raise IndexFolderError(f"{str(folder)!r} holds a damaged index: {name} {wrong}; {again(folder)}")
+
+
+def _put_away(target: Path) -> None:
+    """Rename a folder to what `_sweep` takes for the remains of a build, now or, if we are killed, another time."""
+    if target.exists():
+        (target / _LOCK).touch()
+        target.rename(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
 
 
 def _sweep(target: Path) -> None:

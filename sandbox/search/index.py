@@ -14,6 +14,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -141,9 +142,14 @@ class Index:
         return Passage(fields["id"][0], fields["title"][0], fields["text"][0])
 
 
-def build_index(folder: str | os.PathLike[str], passages: Iterable[Passage]) -> Manifest:
+def build_index(
+    folder: str | os.PathLike[str], passages: Iterable[Passage], corpus: str = "", instead: bool = False
+) -> Manifest:
     """Write an index of `passages` into `folder`, which must not exist yet. Aside first and then renamed: there is a
     whole index or none. Passages are read once, one at a time.
+
+    corpus: what the manifest tells of the file that they are from. instead: a folder that exists is replaced, when all
+    is written.
 
     Raises:
         SearchArgumentError: the folder exists, two passages have one id, or something is no passage.
@@ -151,9 +157,9 @@ def build_index(folder: str | os.PathLike[str], passages: Iterable[Passage]) -> 
         CorpusError: from `read_corpus`, whose passages these may be.
     """
     engine = _engine()
-    with building(Path(folder)) as aside:
+    with building(Path(folder), instead) as aside:
         manifest = _fill(engine, engine.Index(_schema(engine), os.fspath(aside)), passages)
-        return write_manifest(aside, manifest)
+        return write_manifest(aside, replace(manifest, corpus=corpus))
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 wrong answer."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ pytest.importorskip("prometheus_client")
 import envs  # noqa: F401  (registers)
 from envs.core.images import image_hash
 from envs.search import world_passages
-from sandbox.search import SearchUnavailableError, build_index
+from sandbox.search import SearchUnavailableError, build_index, client
 from tests.envs.served import port_of, served
 
 STYLES: dict[str, dict[str, Any]] = {
@@ -78,8 +79,9 @@ def test_every_search_shows_what_the_one_in_memory_shows(
 
 
 def test_a_search_that_is_killed_in_mid_episode_is_nobodys_answer_and_one_that_is_back_goes_on(
-    folders: dict[str, Path],
+    folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(client, "PATIENCE", replace(client.PATIENCE, away=0.5))
     with served("search", "serve", str(folders["tiny"])) as (url, process):
         env = make("tiny", url)
         env.reset(seed=0)

@@ -6,14 +6,14 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from sandbox import docker_image
+from sandbox import docker_image, frames, socket_lane
 from sandbox.conformance import LAWS, LIMITS, check_sandbox
 from sandbox.contract import Sandbox
 from sandbox.docker_lane import Walls
@@ -21,8 +21,40 @@ from sandbox.errors import Lost, Unavailable
 from sandbox.lane import BusyError
 from sandbox.opening import open_sandbox
 from sandbox.socket_lane import SocketSandbox, dial
+from sandbox.worker_door import Door
 
 LANES = ("one", "two")
+ANSWER: dict[str, Any] = {
+    "status": "ok",
+    "reason": "",
+    "exit_code": 0,
+    "signal": None,
+    "wall_ms": 1.0,
+    "cpu_ms": 1.0,
+    "peak_memory": 1,
+    "stdout_dropped": 0,
+    "stderr_dropped": 0,
+    "names": [],
+    "files_left_out": [],
+    "variables_lost": False,
+    "spent": False,
+    "ended": 1,
+}
+WALLS = {
+    "interfaces": [],
+    "root_writable": False,
+    "capabilities": "c0",
+    "no_new_privileges": True,
+    "outer_filter": True,
+    "memory_bytes": 1 << 30,
+    "processes": 128,
+    "kernel": "6",
+}
+HELLO: dict[str, Any] = {
+    "hello": frames.PROTOCOL,
+    "modules": {},
+    "isolation": {"uid": 1, "filter": True, "walls": WALLS, "wiped": ["/work"]},
+}
 MARK = f"socket-lane-{os.getpid()}"  # other processes test beside us
 
 
@@ -131,8 +163,6 @@ def test_a_client_that_stalls_in_a_message_keeps_nobody_else_out(sandbox: Socket
 
 
 def test_a_client_that_goes_in_the_middle_of_a_program_frees_its_lane(folder: Path) -> None:
-    from sandbox import frames
-
     path = folder / f"{LANES[0]}.sock"
     client = dial(path)
     frames.receive(client, time.monotonic() + 10)
@@ -169,6 +199,112 @@ def test_a_socket_behind_which_nobody_is_is_told(tmp_path: Path) -> None:
     dead.close()
     with SocketSandbox(str(tmp_path)) as sandbox, pytest.raises(Lost, match=r"a\.sock"):
         sandbox.exec("", {}, LIMITS)
+
+
+class FakeLane:
+    """A worker that says "ok" to every program, behind a socket that it makes as a worker does."""
+
+    def __init__(self, path: Path) -> None:
+        self._listener = Door(str(path)).open()
+        self._clients: list[socket.socket] = []
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                client, _ = self._listener.accept()
+                self._clients.append(client)
+                threading.Thread(target=self._serve, args=(client,), daemon=True).start()
+
+    def _serve(self, client: socket.socket) -> None:
+        with suppress(OSError, frames.ClosedError, frames.BrokenFrameError):
+            frames.send(client, HELLO)
+            while True:
+                asked, _ = frames.receive(client)
+                frames.send(client, {"leased": 1} if asked["do"] == "lease" else ANSWER, [b"1\n", b""])
+
+    def kill(self) -> None:
+        """Its socket stays behind."""
+        with suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        for client in self._clients:
+            with suppress(OSError):
+                client.shutdown(socket.SHUT_RDWR)
+            client.close()
+
+
+@pytest.fixture
+def fake(tmp_path: Path) -> Iterator[Callable[[str], FakeLane]]:
+    started: list[FakeLane] = []
+
+    def start(name: str) -> FakeLane:
+        started.append(FakeLane(tmp_path / f"{name}.sock"))
+        return started[-1]
+
+    yield start
+    for lane in started:
+        lane.kill()
+
+
+def lanes(sandbox: SocketSandbox, number: int, seconds: float) -> bool:
+    """Whether it comes to have so many lanes in time."""
+    deadline = time.monotonic() + seconds
+    while sandbox.stats()["free"] != number and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return sandbox.stats()["free"] == number
+
+
+def test_an_abandoned_socket_is_no_error_and_no_wait_while_a_lane_lives(tmp_path: Path, fake: Any) -> None:
+    fake("a").kill()
+    fake("b")
+    fake("c").kill()
+    with SocketSandbox(str(tmp_path)) as sandbox:
+        assert lanes(sandbox, 1, 5.0)
+        waits = [sandbox.exec("print(1)", {}, LIMITS).queue_ms for _ in range(200)]
+    assert max(waits) < 500
+
+
+def test_a_lane_that_was_killed_is_used_again_as_soon_as_it_is_back(
+    tmp_path: Path, fake: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(socket_lane, "RECHECK_SECONDS", 0.05)
+    fake("a")
+    killed = fake("b")
+    with SocketSandbox(str(tmp_path)) as sandbox:
+        assert lanes(sandbox, 2, 5.0)
+        killed.kill()
+        for _ in range(4):
+            assert sandbox.exec("print(1)", {}, LIMITS).stdout == "1\n"
+        time.sleep(
+            1.7
+        )  # trials of what is missed would have become seldom by now: the next, three seconds from the first
+        fake("b")
+        assert lanes(sandbox, 2, 0.6)
+
+
+def test_lanes_that_were_all_killed_are_used_again(tmp_path: Path, fake: Any) -> None:
+    only = fake("a")
+    with SocketSandbox(str(tmp_path)) as sandbox:
+        assert lanes(sandbox, 1, 5.0)
+        only.kill()
+        with pytest.raises(Lost, match=r"a\.sock"):
+            sandbox.exec("", {}, LIMITS)
+        fake("a")
+        assert lanes(sandbox, 1, 10.0)
+        assert sandbox.exec("print(1)", {}, LIMITS).stdout == "1\n"
+
+
+def test_a_lane_that_is_gone_with_its_socket_is_not_missed(tmp_path: Path, fake: Any) -> None:
+    fake("a")
+    gone = fake("b")
+    with SocketSandbox(str(tmp_path)) as sandbox:
+        assert lanes(sandbox, 2, 5.0)
+        (tmp_path / "b.sock").unlink()
+        gone.kill()
+        for _ in range(4):
+            assert sandbox.exec("print(1)", {}, LIMITS).stdout == "1\n"
+        assert sandbox.stats()["lanes"] == 1 and sandbox.stats()["lost"] == 0
 
 
 def test_a_path_longer_than_an_address_can_be_dialled(tmp_path: Path) -> None:

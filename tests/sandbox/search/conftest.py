@@ -45,7 +45,7 @@ class Seen:
 class Server:
     """Gives its replies in turn and the last one for ever, or what a function makes of a request."""
 
-    def __init__(self, *replies: Reply | Callable[[Seen], Reply]) -> None:
+    def __init__(self, *replies: Reply | Callable[[Seen], Reply], port: int = 0) -> None:
         self.replies, self.seen, self._lock = list(replies), list[Seen](), threading.Lock()
         outer = self
 
@@ -88,7 +88,7 @@ class Server:
             def handle_error(self, *_: object) -> None:
                 """A client that hangs up in the middle is what some tests are about."""
 
-        self._server = Quiet(("127.0.0.1", 0), Handler)
+        self._server = Quiet(("127.0.0.1", port), Handler)
         self._server.daemon_threads = True
         self._server.block_on_close = False
         self.url = f"http://127.0.0.1:{self._server.server_port}"
@@ -108,11 +108,11 @@ def reply() -> type[Reply]:
 
 @pytest.fixture
 def server() -> Iterator[Callable[..., Server]]:
-    """`server(reply, ..)` starts one; it stops with the test."""
+    """`server(reply, ..)` starts one, at a free port or `port`; it stops with the test."""
     started = []
 
-    def start(*replies: Reply | Callable[[Seen], Reply]) -> Server:
-        started.append(Server(*replies))
+    def start(*replies: Reply | Callable[[Seen], Reply], port: int = 0) -> Server:
+        started.append(Server(*replies, port=port))
         return started[-1]
 
     yield start

@@ -2,6 +2,7 @@
 
 import os
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -44,6 +45,26 @@ def test_a_service_that_comes_back_is_waited_for(
 ) -> None:
     up = server(reply(b"starting", 503, {"Retry-After": "0"}), reply(b"", cut=0), reply(FOUND))
     assert len(closed(SearchClient(up.url, QUICK)).search(["a"], 1)[0]) == 1
+
+
+def test_a_service_that_is_killed_and_back_after_three_seconds_is_missed_by_no_caller(
+    server: Callable[..., Any], reply: Any, closed: Callable[[Any], Any]
+) -> None:
+    up = server(reply(FOUND))
+    client, port = closed(SearchClient(up.url)), int(up.url.rpartition(":")[2])
+    assert len(client.search(["a"], 1)[0]) == 1
+    client.close()  # or the thread behind its connection would go on answering
+    up.close()
+    found = list[Any]()
+    callers = [threading.Thread(target=lambda: found.append(client.search(["a"], 1))) for _ in range(16)]
+    for caller in callers:
+        caller.start()
+    time.sleep(3.0)
+    assert not found
+    server(reply(FOUND), port=port)
+    for caller in callers:
+        caller.join()
+    assert [len(hits[0]) for hits in found] == [1] * 16
 
 
 @pytest.mark.parametrize("content", [b"", b"<html>", b"\xff", {}, {"result": []}, {"result": [[1]]}, b"[" * 50_000])

@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -47,7 +48,10 @@ def serving(*arguments: str, **variables: str) -> Iterator[tuple[str, subprocess
     )
     try:
         assert process.stdout is not None and process.stderr is not None
-        line = process.stdout.readline()
+        line, process.told = process.stdout.readline(), []  # type: ignore[attr-defined]
+        while line and not line.startswith("serving "):
+            process.told.append(line.strip())  # type: ignore[attr-defined]
+            line = process.stdout.readline()
         assert line.startswith("serving "), process.stderr.read()
         yield line.split()[-1], process
     finally:
@@ -64,6 +68,39 @@ def test_what_is_built_can_be_served_and_searched(
     with serving(folder) as (url, _):
         queries = ["town 7", "founded in 1012", "nothing known"]
         assert open_search(url).search(queries, 4) == Index.open(folder).search(queries, 4)
+
+
+def test_the_index_of_a_corpus_is_built_before_it_is_served_and_again_when_the_corpus_changes(
+    corpus: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "data" / "index"
+
+    def served() -> tuple[list[str], str]:
+        with serving(str(folder), "--corpus", str(corpus)) as (url, process):
+            return process.told, open_search(url).search(["town 7"], 1)[0][0].passage.text  # type: ignore[attr-defined]
+
+    told, text = served()
+    assert f"there is no {folder}: building an index of {corpus}" in told and text == "It was founded in 1007."
+    assert served() == ([], text)
+    corpus.write_text(corpus.read_text().replace("1007", "1912"))
+    told, text = served()
+    assert "another corpus" in told[0] and text == "It was founded in 1912."
+
+
+def test_a_build_that_is_told_to_stop_leaves_nothing(tmp_path: Path) -> None:
+    pipe, folder = tmp_path / "passages.jsonl", tmp_path / "index"
+    rows = "".join(
+        json.dumps({"id": str(n), "title": f"Town {n}", "text": "words " * 40}) + "\n" for n in range(300_000)
+    )
+    pipe.write_text(rows)
+    command = [sys.executable, "-c", CODE, "serve", str(folder), "--corpus", str(pipe), "--port", "0"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None and "building an index" in process.stdout.readline()
+        while not list(tmp_path.glob(".index.*")):
+            time.sleep(0.01)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=20) == 128 + signal.SIGTERM
+    assert [path.name for path in tmp_path.iterdir()] == ["passages.jsonl"]
 
 
 def test_a_token_is_read_from_the_environment(corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -107,6 +144,9 @@ def test_it_ends_when_it_is_told_to(corpus: Path, tmp_path: Path) -> None:
         (["serve", "tavily:", "--threads", "0"], "--threads must be from 1"),
         (["serve", "tavily:", "--token-env", "NOT_SET_AT_ALL"], "NOT_SET_AT_ALL: it must hold 8"),
         (["serve", "http://localhost:1", "--host", "host.invalid"], "cannot listen on host.invalid"),
+        (["serve", "INDEX", "--corpus", "NOWHERE.json"], "there is no corpus"),
+        (["serve", "TAKEN", "--corpus", "CORPUS"], "'passages.jsonl', which is of no index: it is left as it is"),
+        (["serve", "http://localhost:1", "--corpus", "CORPUS"], "--corpus goes with an INDEX_DIR"),
         (["build", "NOWHERE.json", "INDEX"], "there is no corpus"),
         (["build", "CORPUS", "TAKEN"], "exists already; delete it"),
     ],

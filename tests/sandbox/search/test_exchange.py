@@ -1,8 +1,10 @@
 """Time-outs, retries and caps, against a real server."""
 
+import re
 import socket
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from typing import Any
@@ -66,6 +68,41 @@ def test_nobody_there_is_a_failure_of_the_infrastructure() -> None:
         with pytest.raises(SearchUnavailableError, match="3 attempts: ConnectError") as caught:
             Exchange("it", QUICK).ask(Request("GET", f"http://127.0.0.1:{port}"), body)
     assert caught.value.infrastructure_failure
+
+
+def free_port() -> int:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        return int(taken.getsockname()[1])
+
+
+def test_somebody_who_is_away_is_waited_for_beyond_all_attempts() -> None:
+    patience = replace(QUICK, away=0.6, longest_away=0.05, pause=0.05)
+    began = time.monotonic()
+    with pytest.raises(SearchUnavailableError, match="ConnectError") as caught:
+        Exchange("it", patience).ask(Request("GET", f"http://127.0.0.1:{free_port()}"), body)
+    assert 0.6 < time.monotonic() - began < 3.0
+    assert int(re.findall(r"in (\d+) attempts", str(caught.value))[0]) > 2 * QUICK.attempts
+
+
+def test_nobody_is_waited_for_beyond_the_time_for_all() -> None:
+    patience = replace(QUICK, away=60.0, longest_away=0.05, total=0.5)
+    began = time.monotonic()
+    with pytest.raises(SearchUnavailableError):
+        Exchange("it", patience).ask(Request("GET", f"http://127.0.0.1:{free_port()}"), body)
+    assert time.monotonic() - began < 3.0
+
+
+def test_connections_that_break_are_as_if_nobody_were_there(server: Callable[..., Any], reply: Any) -> None:
+    up = server(*[reply(b"0123456789", cut=5)] * 6, reply(b"whole"))
+    patience = replace(QUICK, away=20.0, longest_away=0.01)
+    assert Exchange("it", patience).ask(Request("GET", up.url), body) == (200, b"whole")
+
+
+def test_an_error_that_is_answered_is_not_waited_for_longer(server: Callable[..., Any], reply: Any) -> None:
+    up = server(reply(b"no", 500))
+    with pytest.raises(SearchUnavailableError, match="in 3 attempts"):
+        Exchange("it", replace(QUICK, away=20.0)).ask(Request("GET", up.url), body)
 
 
 def test_a_connection_that_ends_within_the_answer_is_tried_again(server: Callable[..., Any], reply: Any) -> None:
