@@ -1,4 +1,4 @@
-"""`python -m agent train | eval | replay | compare | view | plan | algorithms | recipes`."""
+"""`python -m agent train | series | eval | replay | compare | view | plan | algorithms | recipes`."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 USAGE = """usage: python -m agent COMMAND ...
 
   train RECIPE [--option value ...]   train a policy; the same command continues a run that was cut off
+  series FILE [--folder runs]         train several recipes one after the other, with one summary at the end
   eval --model FOLDER|URL --env ID     evaluate checkpoints, chat servers, baselines; --suite NAME for benchmarks
   replay RUN [--step N]               go through a run's recorded steps again, without a model: is all the same?
   compare RUN RUN ...                 curves and tables of several runs: averaged over seeds, paired, with intervals
@@ -24,10 +25,11 @@ Each command explains its options with --help.
 
 def main(arguments: Sequence[str]) -> int:
     """Run a command; returns the exit status: 0 done, 1 an error that was explained, 2 wrong usage, 3 a plan
-    that does not fit, 130 interrupted."""
+    that does not fit or a series that did not learn, 130 interrupted."""
     _refuse_shadowed_packages()
     commands: dict[str, Callable[[Sequence[str]], int]] = {
         "train": _train,
+        "series": _series,
         "eval": _eval,
         "replay": _replay,
         "compare": _compare,
@@ -84,6 +86,12 @@ def _train(arguments: Sequence[str]) -> int:
     if ended.report is not None:
         show_report(console, config, ended.report)
     return 0 if ended.finished else 130
+
+
+def _series(arguments: Sequence[str]) -> int:
+    from .series.command import series_command
+
+    return series_command(arguments)
 
 
 def _eval(arguments: Sequence[str]) -> int:

@@ -10,12 +10,12 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
-import yaml
 from jsonargparse import ArgumentError, ArgumentParser
 
 from .config import Config
 from .errors import ConfigError
 from .recipes import find
+from .strict_yaml import read_yaml, short
 
 Options = TypeVar("Options")
 
@@ -110,12 +110,13 @@ def _explained(message: str, kind: type) -> str:
     """The parser's message in the user's words, with the nearest option where one is unknown."""
     unknown = re.search(r"unrecognized arguments: --([^\s=]+)", message)
     if unknown:
-        return f"unknown option --{unknown[1]}; {_nearest(unknown[1], list(option_names(kind)), '--')}"
+        return f"unknown option --{unknown[1]}; {nearest(unknown[1], list(option_names(kind)), '--')}"
     message = re.sub(r"Expected a <class '(\w+)'>", r"expected \1", message)
     return message.replace("Expected a typing.Literal", "expected one of ").replace("Parser key", "option")
 
 
-def _nearest(name: str, options: list[str], dashes: str = "") -> str:
+def nearest(name: str, options: list[str], dashes: str = "") -> str:
+    """The end of a message about an option that is not there: those of `options` that may have been meant."""
     area, _, last = name.rpartition(".")
     inside = {option.rpartition(".")[2]: option for option in options if option.rpartition(".")[0] == area}
     if area and inside:  # the area exists: --optimizer.stps is a misspelt steps
@@ -131,18 +132,9 @@ def _check_recipe(path: Path) -> None:
     Raises:
         ConfigError: not YAML, not a mapping, a key that stands twice or that no option has.
     """
-    try:
-        content = yaml.load(path.read_text(), Loader=_Loader)
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read: {error}") from error
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
-        where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
-        raise ConfigError(f"{path}: not YAML: {where}{error.problem}") from error
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path}: not YAML: {error}") from error
+    content, _ = read_yaml(path)
     if not isinstance(content, Mapping):
-        raise ConfigError(f"{path}: a recipe is a mapping such as `env: {{id: ...}}`, got {_short(content)}")
+        raise ConfigError(f"{path}: a recipe is a mapping such as `env: {{id: ...}}`, got {short(content)}")
     _check_keys(content, Config, "", path)
 
 
@@ -155,31 +147,14 @@ def _check_keys(content: Mapping[Hashable, Any], kind: Any, prefix: str, path: P
             value = {rest: value}
         if name not in hints:
             options = [f"{prefix}{option}" for option in option_names(kind)] if prefix else list(option_names(kind))
-            raise ConfigError(f"{path}: unknown option {prefix}{name}; {_nearest(f'{prefix}{name}', options)}")
+            raise ConfigError(f"{path}: unknown option {prefix}{name}; {nearest(f'{prefix}{name}', options)}")
         hint = hints[name]
         if is_dataclass(hint):
             if not isinstance(value, Mapping):
                 allowed = ", ".join(get_type_hints(hint))
-                raise ConfigError(f"{path}: {prefix}{name} takes a mapping of {allowed}; got {_short(value)}")
+                raise ConfigError(f"{path}: {prefix}{name} takes a mapping of {allowed}; got {short(value)}")
             _check_keys(value, hint, f"{prefix}{name}.", path)
         elif get_origin(hint) is list and is_dataclass(get_args(hint)[0]) and isinstance(value, list):
             for index, item in enumerate(value):
                 if isinstance(item, Mapping):
                     _check_keys(item, get_args(hint)[0], f"{prefix}{name}[{index}].", path)
-
-
-def _short(value: object) -> str:
-    return "nothing" if value is None else f"{type(value).__name__} {value!r:.40}"
-
-
-class _Loader(yaml.SafeLoader):
-    """Safe, and without YAML's silent rule that the second of two equal keys wins."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        seen: set[str] = set()
-        for key, _ in node.value:
-            if key.value in seen:
-                raise yaml.MarkedYAMLError(problem=f"the key {key.value!r} stands twice", problem_mark=key.start_mark)
-            if isinstance(key.value, str):
-                seen.add(key.value)
-        return super().construct_mapping(node, deep)
