@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from math import isfinite
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
-# Not pyplot: its figures are global, and choosing its backend would be felt by whoever imports us.
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
-
 from .transcripts import number
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 WINDOWS = 20  # the smooth line averages over a twentieth of the run
 # Colours of the drawing.
@@ -33,6 +31,10 @@ def draw_learning_curve(
     reward, validation = _series(metrics, "reward"), _series(metrics, "validation")
     if not reward and not validation:
         return False
+    # Here, since pages need no more than the words; and not pyplot: its figures are global, and choosing its backend
+    # would be felt by whoever imports us.
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(7.5, 4.2), dpi=140, layout="constrained", facecolor="#ffffff")
     axes = figure.subplots()
     if reward:
@@ -104,6 +106,8 @@ def _draw_results(axes: Axes, rows: Sequence[Mapping[str, Any]], last: int) -> N
 
 def dress(axes: Axes, places: str = "reinforcement-learning step") -> None:
     """The house style of a drawing of scores over `places`."""
+    from matplotlib.ticker import MaxNLocator
+
     axes.set_xlabel(places, color=INK)
     axes.set_ylabel("score", color=INK)
     low, high = axes.get_ylim()

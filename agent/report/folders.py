@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -46,26 +47,37 @@ class Folder:
         return value
 
 
-def read_folder(path: Path) -> Folder:
+def kind_of(path: Path) -> Literal["run", "evaluation"] | None:
+    """What a folder holds, by the names of its files; None where it is neither's."""
+    if any((path / name).exists() for name in ("config.yaml", "metrics.jsonl", "rollouts", "evaluations")):
+        return "run"
+    if any((path / name).exists() for name in ("results.json", "settings.json", "episodes")):
+        return "evaluation"
+    return None
+
+
+def read_folder(path: Path, tail: int | None = None) -> Folder:
     """Read everything but the trajectories.
+
+    Args:
+        tail: Of metrics.jsonl, the bytes at its end that are read; all of them if not given.
 
     Raises:
         ConfigError: there is no such folder, or it is neither a run's nor an evaluation's.
     """
     if not path.is_dir():
         raise ConfigError(f"{path}: no such folder; give a run's (runs/NAME) or an evaluation's")
-    if any((path / name).exists() for name in ("config.yaml", "metrics.jsonl", "rollouts", "evaluations")):
-        return read_run(path)
-    if any((path / name).exists() for name in ("results.json", "settings.json", "episodes")):
-        return _read_evaluation(path)
+    kind = kind_of(path)
+    if kind is not None:
+        return read_run(path, tail=tail) if kind == "run" else _read_evaluation(path)
     raise ConfigError(
         f"{path}: neither a run (with config.yaml, metrics.jsonl, rollouts or evaluations) nor an evaluation (with "
         "settings.json, results.json or episodes)"
     )
 
 
-def read_run(path: Path, report: Mapping[str, Any] | None = None) -> Folder:
-    """Read a run's folder; `report`: what report.json will hold, where it is not written yet."""
+def read_run(path: Path, report: Mapping[str, Any] | None = None, tail: int | None = None) -> Folder:
+    """Read a run's folder; `report`: what report.json will hold, where it is not written yet; `tail`: as above."""
     notes: list[str] = []
     recorded = mapping(_yaml(path / "config.yaml", notes))
     config = mapping(recorded.get("config"))
@@ -83,7 +95,7 @@ def read_run(path: Path, report: Mapping[str, Any] | None = None) -> Folder:
         for file in sorted((path / "rollouts").glob("step_*.jsonl"))
     ]
     title = mapping(config.get("run")).get("name") or path.resolve().name
-    metrics = _metrics(path / "metrics.jsonl", notes)
+    metrics = _metrics(path / "metrics.jsonl", notes, tail)
     versions = mapping(recorded.get("versions"))
     return Folder(path, visible(title, 80), "run", tuple(files), found, config, versions, tuple(metrics), tuple(notes))
 
@@ -123,12 +135,27 @@ def _yaml(path: Path, notes: list[str]) -> Any:
         return None
 
 
-def _metrics(path: Path, notes: list[str]) -> list[Mapping[str, Any]]:
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []
+def _metrics(path: Path, notes: list[str], tail: int | None) -> list[Mapping[str, Any]]:
+    try:
+        lines = _ending(path, tail) if path.exists() else []
+    except OSError as error:
+        notes.append(f"{path.name} cannot be read: {visible(error)}")
+        return []
     whole = [line for line in map(_line, lines) if line is not None]
     if broken := sum(1 for line in lines if line.strip()) - len(whole):
         notes.append(f"{path.name}: {broken} broken {'line was' if broken == 1 else 'lines were'} skipped")
     return whole
+
+
+def _ending(path: Path, tail: int | None) -> list[str]:
+    """The lines of a file; those that are whole, if no more than its last `tail` bytes are asked for."""
+    with path.open("rb") as file:
+        start = 0 if tail is None else max(0, os.fstat(file.fileno()).st_size - tail)
+        file.seek(start)
+        text = file.read().decode("utf-8", "replace")
+    if tail is not None:  # somebody may be writing the last one just now
+        text = text[: text.rfind("\n") + 1]
+    return text.splitlines()[1:] if start else text.splitlines()
 
 
 def _line(text: str) -> Mapping[str, Any] | None:

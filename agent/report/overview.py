@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -82,12 +82,11 @@ def _config(folder: Folder) -> str:
 
 def _headline(report: Mapping[str, Any]) -> dict[str, str] | None:
     """What a run comes down to: the metric before and after."""
-    rows = {(row["name"], row["decoding"]): row for row in report["rows"]}
-    decodings = [decoding for name, decoding in rows if name == "after" and ("before", decoding) in rows]
-    if not decodings:
+    tested = before_and_after(report["rows"])
+    if tested is None:
         return None
-    decoding = "greedy" if "greedy" in decodings else decodings[0]
-    before, after = rows["before", decoding], rows["after", decoding]
+    before, after = tested
+    decoding = after["decoding"]
     was, became = (mean(row["value"], row["metric"]) for row in (before, after))
     verdict = next((d.verdict for d in differences(report) if d.decoding == decoding), "unclear")
     return {
@@ -97,6 +96,16 @@ def _headline(report: Mapping[str, Any]) -> dict[str, str] | None:
         "after": became,
         "verdict": verdict,
     }
+
+
+def before_and_after(rows: Sequence[Mapping[str, Any]]) -> tuple[Mapping[str, Any], Mapping[str, Any]] | None:
+    """The rows of the model before and after reinforcement learning, greedy ones where there are any."""
+    named = {(row["name"], row["decoding"]): row for row in rows}
+    decodings = [decoding for name, decoding in named if name == "after" and ("before", decoding) in named]
+    if not decodings:
+        return None
+    decoding = "greedy" if "greedy" in decodings else decodings[0]
+    return named["before", decoding], named["after", decoding]
 
 
 def _levels(rows: list[Mapping[str, Any]]) -> list[list[Any]]:

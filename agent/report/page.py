@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import astuple, fields
-from hashlib import sha256
-from pathlib import Path
 from typing import Any
-
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from .blocks import block, json_block, packed
 from .budget import Budget
+from .document import document
 from .folders import Folder
 from .overview import overview
 from .pictures import Pictures
@@ -20,7 +16,6 @@ from .tokens import Decode, Speller
 from .trajectories import Entry, Trained, entry, whole
 from .transcripts import RecordFile, read_records
 
-WEB = Path(__file__).parent / "web"
 # In this order, as one script: each file uses what stands in those before it.
 SCRIPTS = (
     "elements.js",
@@ -42,7 +37,10 @@ ENTRIES = 20_000
 
 
 def render_page(
-    folders: Sequence[tuple[Folder, Decode | None]], picture_bytes: int = PICTURE_BYTES, text_bytes: int = TEXT_BYTES
+    folders: Sequence[tuple[Folder, Decode | None]],
+    picture_bytes: int = PICTURE_BYTES,
+    text_bytes: int = TEXT_BYTES,
+    home: str = "",
 ) -> str:
     """The page as HTML: what it holds depends on the folders' files alone.
 
@@ -50,6 +48,7 @@ def render_page(
         folders: What to show, each with what its token ids say (None: no tokenizer).
         picture_bytes: What all pictures may take. Every file has an equal share; each picture is there once.
         text_bytes: What all trajectories may take, packed. Those without room are in the table, and nothing more.
+        home: The address of the list of all runs, where the page is one of a site.
     """
     content = _Content(picture_bytes, text_bytes, sum(len(folder.files) for folder, _ in folders))
     for number, (folder, decode) in enumerate(folders):
@@ -65,28 +64,17 @@ def render_page(
         "rows": [astuple(each) for each in content.entries],
         "notes": content.notes(),
     }
-    style = (WEB / "page.css").read_text(encoding="utf-8")
-    script = "'use strict';\n" + "\n".join((WEB / name).read_text(encoding="utf-8") for name in SCRIPTS)
-    # Escaping, and texts that are never parsed as HTML, are the first line of defence; this is the second.
-    policy = (
-        f"default-src 'none'; script-src 'sha256-{_digest(script)}'; style-src 'sha256-{_digest(style)}'; "
-        "img-src data:; "
-        "base-uri 'none'; form-action 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
-    )
     names = ", ".join(folder.title for folder, _ in folders)
-    jinja = Environment(loader=FileSystemLoader(WEB), autoescape=True, undefined=StrictUndefined)
-    return jinja.get_template("page.html.jinja").render(
+    return document(
+        "page.html.jinja",
+        styles=("page.css",),
+        scripts=SCRIPTS,
+        allowed="img-src data:",
         title=f"{names}: trajectories and results",
         name=names,
-        policy=policy,
-        style=style,
-        script=script,
+        home=home,
         blocks="".join([json_block("index", index), *content.blocks]),
     )
-
-
-def _digest(text: str) -> str:
-    return b64encode(sha256(text.encode("utf-8")).digest()).decode("ascii")
 
 
 class _Content:

@@ -1,4 +1,4 @@
-"""The tokenizer of what is shown, and of its model nothing else: no weights are read."""
+"""The tokenizer of what is shown, and of its model nothing else: no weights are read, and torch is not imported."""
 
 from __future__ import annotations
 
@@ -6,14 +6,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..errors import CheckpointError
 from .folders import Folder
 from .tokens import Decode, visible
 
 
 def find_decoder(folder: Folder) -> tuple[Decode | None, str]:
     """What token ids say by the folder's tokenizer, or None and the reason, in words."""
-    from ..model.processor import load_tokenizer
+    from tokenizers import Tokenizer
 
     reason = "no tokenizer was found"
     if len({path.read_bytes() for path in _of_evaluation(folder)}) > 1:
@@ -22,9 +21,10 @@ def find_decoder(folder: Folder) -> tuple[Decode | None, str]:
         if not (candidate / "tokenizer.json").is_file():
             continue
         try:
-            backend = load_tokenizer(candidate).backend_tokenizer
-        except (CheckpointError, RuntimeError) as error:
-            reason = visible(error, 300)
+            # The library's own class: transformers', which wraps it, brings seconds of torch with it.
+            backend = Tokenizer.from_file(str(candidate / "tokenizer.json"))
+        except Exception as error:  # the library raises nothing more exact
+            reason = f"{visible(candidate)}: its tokenizer.json cannot be read: {visible(error, 300)}"
             continue
 
         def decode(ids: Sequence[int], backend: Any = backend) -> str:
