@@ -46,7 +46,8 @@ def _search(arguments: list[str]) -> int:
     return search(arguments)
 
 
-# Each takes what stands behind its name, and is imported when it is asked for: serving needs no terminal, searching no lanes.
+# Each takes what stands behind its name, and is imported when it is asked for: serving needs no terminal, and searching
+# no lanes.
 COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "check": _check,
     "serve": _serve,
