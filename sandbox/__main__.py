@@ -13,8 +13,19 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 
-from .commands import check, serve
 from .errors import SandboxError
+
+
+def _check(arguments: list[str]) -> int:
+    from .commands.check import main as check
+
+    return check(arguments)
+
+
+def _serve(arguments: list[str]) -> int:
+    from .commands.serve import main as serve
+
+    return serve(arguments)
 
 
 def _reap(arguments: list[str]) -> int:
@@ -35,10 +46,11 @@ def _search(arguments: list[str]) -> int:
     return search(arguments)
 
 
-# Each takes what stands behind its name, and is imported when it is asked for: searching needs no HTTP service.
+# Each takes what stands behind its name, and is imported when it is asked for: serving needs no terminal, and searching
+# no lanes.
 COMMANDS: dict[str, Callable[[list[str]], int]] = {
-    "check": check.main,
-    "serve": serve.main,
+    "check": _check,
+    "serve": _serve,
     "reap": _reap,
     "build-image": _build_image,
     "search": _search,

@@ -81,6 +81,8 @@ def test_a_container_is_started_with_every_wall(sandbox: DockerSandbox, engine: 
         )
     assert [mount["Destination"] for mount in found["Mounts"]] == ["/run/lane"]
     assert "docker.sock" not in str(found["Mounts"])
+    # Each check is a client, which would put off the end of a lane that has lost its owner.
+    assert found["Config"]["Healthcheck"]["Test"] == ["NONE"]
 
 
 def test_the_socket_is_for_the_trainers_group_alone(sandbox: DockerSandbox) -> None:

@@ -1,5 +1,8 @@
 """The commands of the package."""
 
+import subprocess
+import sys
+
 import pytest
 
 from sandbox.__main__ import COMMANDS, main
@@ -31,3 +34,14 @@ def test_a_command_gets_what_stands_behind_its_name(monkeypatch: pytest.MonkeyPa
     monkeypatch.setitem(COMMANDS, "search", note)
     assert main(["search", "build", "--help"]) == 7
     assert seen == [["build", "--help"]]
+
+
+def test_serving_lanes_of_others_needs_nothing_but_the_http_service() -> None:
+    # What an image for it would lack. It gets as far as to refuse: everything is imported by then.
+    code = (
+        "import sys\n"
+        "for name in ('rich', 'docker', 'httpx', 'numpy', 'PIL', 'cv2', 'tantivy'): sys.modules[name] = None\n"
+        "from sandbox.__main__ import main\nimport sandbox.socket_lane\nmain(['serve', '--backend', 'unix:/nowhere'])\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert ended.returncode == 1 and ended.stderr.startswith("serve: without a token the service listens only at")
