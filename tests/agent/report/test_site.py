@@ -231,6 +231,14 @@ def test_no_content_of_a_file_takes_the_server_down(get: Get, runs: Path, text: 
         assert response.status == 200 and ("<h1>" in page or Held(page).overview)
 
 
+def test_the_table_follows_the_files_from_one_request_to_the_next(runs: Path) -> None:
+    answers = Site(runs)
+    assert "9 to do" in body(answers, "/")
+    for step in (1, 2):
+        write_lines(runs / "begun/metrics.jsonl", *({"step": each, "reward": 0.5} for each in range(1, step + 1)))
+        assert f"reward, step {step}" in body(answers, "/")
+
+
 def test_a_page_is_made_again_when_its_files_have_changed_and_not_more_often_than_that(
     runs: Path, made: list[str]
 ) -> None:
