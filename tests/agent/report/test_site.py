@@ -181,9 +181,7 @@ def test_a_broken_run_has_a_line_and_a_page_that_say_so_beside_the_others(get: G
     assert response.status == 200 and "link cannot be shown" in page and "leads out of this folder" in page
 
 
-def test_a_run_that_may_not_be_looked_into_has_a_line_that_says_so(
-    runs: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_run_that_may_not_be_looked_into_has_a_line_that_says_so(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stat = Path.stat
 
     def forbidden(path: Path, **options: Any) -> Any:
