@@ -14,7 +14,8 @@ USAGE = """usage: python -m agent COMMAND ...
   eval --model FOLDER|URL --env ID     evaluate checkpoints, chat servers, baselines; --suite NAME for benchmarks
   replay RUN [--step N]               go through a run's recorded steps again, without a model: is all the same?
   compare RUN RUN ...                 curves and tables of several runs: averaged over seeds, paired, with intervals
-  view RUN [FOLDER ...]               one page of results, curves and trajectories; --serve shows it in a browser
+  view RUN [FOLDER ...]               one page of results, curves and trajectories; --serve shows it, or all of
+                                      a folder of runs, in a browser
   plan RECIPE [--device-memory 24GiB] predict the memory that each phase of a run needs, and what to change first
   algorithms                          list families, advantage estimators and policy losses, with source and options
   recipes                             list the packaged recipes

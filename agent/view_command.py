@@ -72,7 +72,10 @@ def _is_site(options: argparse.Namespace) -> bool:
     from .report.folders import kind_of
 
     root: Path = options.folders[0]
-    return len(options.folders) == 1 and kind_of(root) is None and (root.is_dir() or not root.exists())
+    try:
+        return len(options.folders) == 1 and kind_of(root) is None and (root.is_dir() or not root.exists())
+    except OSError as error:
+        raise ConfigError(f"{root}: cannot be read: {error.strerror}; run this as somebody who may") from error
 
 
 def _serve_page(options: argparse.Namespace) -> None:

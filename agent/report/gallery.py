@@ -137,6 +137,7 @@ def render_gallery(root: Path, rows: Sequence[Row], now: float, tensorboard: str
         rows=sorted(rows, key=lambda row: (-row.begun, row.name)),
         counts={state: count for state, count in counts.items() if count},
         now=now,
+        quiet=round(QUIET / 60),
         tensorboard=tensorboard,
         note=note,
     )

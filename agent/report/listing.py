@@ -47,9 +47,9 @@ def places(root: Path) -> dict[str, Place]:
     """Those that are there now, by name; none where there is no such folder, or where it cannot be read."""
     found: dict[str, Place] = {}
     for path in _folders(root, root):
-        inner = [] if kind_of(path) else _folders(path, root)
+        inner = [] if _holds_records(path) else _folders(path, root)
         for each in inner or [path]:
-            if kind_of(each):
+            if _holds_records(each):
                 name = each.relative_to(root).as_posix()
                 found[name] = Place(name, each)
     return found
@@ -89,6 +89,13 @@ def marks(place: Place, root: Path, records: tuple[str, ...] = RECORDS) -> Marks
             raise ConfigError(f"{path.relative_to(root)} is no file")
         found.append((str(path.relative_to(place.path)), now.st_size, now.st_mtime_ns, now.st_ino))
     return tuple(found)
+
+
+def _holds_records(path: Path) -> bool:
+    try:
+        return kind_of(path) is not None
+    except OSError:  # it may not be looked into: its line says so
+        return True
 
 
 def _folders(path: Path, root: Path) -> list[Path]:

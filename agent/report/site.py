@@ -78,11 +78,15 @@ class Site:
         return kept[1]
 
     def _note(self) -> str:
-        if not self._root.is_dir():
+        """What there is to say of the folder itself."""
+        try:
+            next(self._root.iterdir(), None)
+            itself = kind_of(self._root) is not None
+        except FileNotFoundError:
             return "There is no such folder yet. Its runs appear here as soon as it is there."
-        if kind_of(self._root):
-            return "This folder is itself a run's by now: start `view` again to see its page."
-        return ""
+        except OSError as error:
+            return f"This folder cannot be read: {error.strerror}."
+        return "This folder is itself a run's by now: start `view` again to see its page." if itself else ""
 
     def _page(self, place: Place) -> bytes:
         with self._rendering:

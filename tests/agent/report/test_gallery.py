@@ -45,6 +45,13 @@ def test_a_finished_run_tells_its_scores_before_and_after_and_the_gain_with_inte
     assert found.state(found.changed + 1e6) == "finished"
 
 
+def test_a_finished_run_tells_when_it_was_finished(tmp_path: Path) -> None:
+    run = write_told(tmp_path / "told")
+    at(run / "metrics.jsonl", 1000.0)
+    at(run / "report.json", 1500.0)
+    assert row(tmp_path, "told").since(1510.0) == "10 s ago"
+
+
 def test_a_run_in_progress_tells_its_step_its_last_validation_and_when_it_last_wrote(tmp_path: Path) -> None:
     lines = [{"step": 1, "reward": 0.1, "validation": 0.25}, {"step": 2, "reward": 0.3}]
     at(begun(tmp_path, "begun", *lines) / "metrics.jsonl", 1000.0)

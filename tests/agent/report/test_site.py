@@ -181,6 +181,31 @@ def test_a_broken_run_has_a_line_and_a_page_that_say_so_beside_the_others(get: G
     assert response.status == 200 and "link cannot be shown" in page and "leads out of this folder" in page
 
 
+def test_a_run_that_may_not_be_looked_into_has_a_line_that_says_so(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stat = Path.stat
+
+    def forbidden(path: Path, **options: Any) -> Any:
+        if "begun" in path.parts:
+            raise PermissionError(13, "Permission denied", str(path))
+        return stat(path, **options)
+
+    monkeypatch.setattr(Path, "stat", forbidden)
+    answers = Site(runs)
+    assert "Permission denied" in body(answers, "/") and 'href="/told/"' in body(answers, "/")
+    assert "begun cannot be shown" in body(answers, "/begun/")
+
+
+def test_a_folder_that_may_not_be_read_says_so(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def forbidden(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    answers = Site(runs)
+    for name in ("os.scandir", "os.listdir"):
+        monkeypatch.setattr(name, forbidden)
+    monkeypatch.setattr(Path, "iterdir", forbidden)
+    assert "This folder cannot be read: Permission denied." in body(answers, "/")
+
+
 def test_whatever_goes_wrong_with_a_page_is_told_in_its_place(
     get: Get, runs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -202,6 +227,14 @@ def test_no_content_of_a_file_takes_the_server_down(get: Get, runs: Path, text: 
     for path in ("/", "/begun/", "/scored/"):
         response, page = get(path)
         assert response.status == 200 and ("<h1>" in page or Held(page).overview)
+
+
+def test_the_table_follows_the_files_from_one_request_to_the_next(runs: Path) -> None:
+    answers = Site(runs)
+    assert "9 to do" in body(answers, "/")
+    for step in (1, 2):
+        write_lines(runs / "begun/metrics.jsonl", *({"step": each, "reward": 0.5} for each in range(1, step + 1)))
+        assert f"reward, step {step}" in body(answers, "/")
 
 
 def test_a_page_is_made_again_when_its_files_have_changed_and_not_more_often_than_that(
