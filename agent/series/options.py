@@ -58,7 +58,7 @@ def check_arrived(config: Config, option: str, value: Any) -> None:
     for part in option.split("."):
         free = free or isinstance(found, Mapping)
         found = found.get(part) if isinstance(found, Mapping) else getattr(found, part, None)
-    if (free or isinstance(found, Mapping)) and repr(found) != repr(value):
+    if (free or isinstance(found, Mapping)) and found != value:
         raise ConfigError(
             f"{option}: {value!r} would arrive as {found!r}, as on a command line; write it into a recipe of your own, "
             "or give the whole mapping that it stands in"

@@ -23,7 +23,7 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 
-HERE = Path(__file__).parent
+HERE = Path("images") / "agent" / "cold_starts"
 NAMES = ("search", "coding")
 
 
@@ -105,7 +105,7 @@ def _commit() -> str:
     def git(*arguments: str) -> str:
         return subprocess.run(["git", *arguments], check=True, capture_output=True, text=True).stdout.strip()
 
-    changed = git("status", "--porcelain", "--", ".", *(f":!{(HERE / name).as_posix()}" for name in NAMES))
+    changed = git("status", "--porcelain", "--", ".", *(f":(exclude){HERE / name}" for name in NAMES))
     return git("rev-parse", "--short", "HEAD") + ("-dirty" if changed else "")
 
 
