@@ -14,7 +14,7 @@ STAMP := $(VENV)/.set-up
 TORCH := $(shell grep '^torch==' constraints.txt)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test verify-learning verify-tasks verify-last-turn verify-evaluation verify-overlap verify-exactness verify-faults verify-step-time verify-device verify-algorithms verify-mutation verify-environments verify-sandboxes verify-chaos verify-search experiment lint format clean
+.PHONY: help setup demo test verify-learning verify-tasks verify-last-turn verify-evaluation verify-overlap verify-exactness verify-faults verify-step-time verify-device verify-algorithms verify-mutation verify-environments verify-sandboxes verify-chaos verify-search verify-compose images experiment lint format clean
 
 help:
 	@echo 'make setup    install everything into $(VENV); quick when nothing changed'
@@ -37,6 +37,8 @@ help:
 	@echo 'make verify-environments    speed, and 10,000 fuzzed texts each, into bench/environments.md; about half an hour'
 	@echo 'make verify-sandboxes    speed of hardened containers, into bench/sandboxes.md; needs Docker; about ten minutes'
 	@echo 'make verify-chaos    killed trainers, containers and engines, into bench/chaos.md; needs Docker; about 15 minutes'
+	@echo 'make images   build the images of compose.yaml, with labels of version and commit'
+	@echo 'make verify-compose    the whole of compose.yaml, undisturbed and with dying executors, into bench/compose.md; half an hour'
 	@echo 'make verify-search    speed and quality of the index over DATA, a folder of passages, into bench/search.md'
 	@echo 'make experiment NAME=...    an experiment of the paper on a tiny model, into bench/experiments/; minutes each:'
 	@echo '              NAME=sanity, grpo-vs-rloo, vllm-vs-hf (needs the environment of .ci/vllm), custom-estimator, batch-sweep'
@@ -127,6 +129,12 @@ verify-sandboxes: $(STAMP)
 
 verify-chaos: $(STAMP)
 	$(BIN)/python bench/chaos.py $(ARGS)
+
+images:
+	VERSION=`sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml` COMMIT=`git rev-parse HEAD` docker compose build
+
+verify-compose: $(STAMP)
+	$(BIN)/python bench/compose.py $(ARGS)
 
 verify-search: $(STAMP)
 	$(BIN)/python bench/search.py --data '$(DATA)' $(ARGS)

@@ -227,19 +227,20 @@ def test_the_rest_of_the_quick_start_does_what_it_says(done: Done) -> None:
 
 
 def test_an_environment_of_ones_own_trains_in_folders_of_ones_own(done: Done, tmp_path: Path) -> None:
-    plugins, runs, user = tmp_path / "plugins", tmp_path / "runs", 12345
-    plugins.mkdir()
+    text, user = (ROOT / "CONTRIBUTING.md").read_text(), 12345
+    mine, runs = tmp_path / "mine", tmp_path / "runs"
+    mine.mkdir()
     runs.mkdir()
-    tmp_path.chmod(0o755)
-    text = (ROOT / "CONTRIBUTING.md").read_text()
-    found = re.search(r"<!-- an environment in containers -->.*?```python\n(.*?)```.*?```sh\n(.*?)```", text, re.DOTALL)
-    assert found is not None
-    (plugins / "parity.py").write_text(found[1])
+    for name in ("parity.py", "parity.yaml"):
+        (block,) = re.findall(rf"```\w+\n# {name}\n(.*?)```", text, re.DOTALL)
+        (mine / name).write_text(block)
     os.chown(runs, user, user)
-    (line,) = [line for line in found[2].replace("\\\n", " ").splitlines() if line.startswith("docker compose run")]
-    stack = Stack({"PLUGINS": str(plugins), "RUNS": str(runs), "RUN_AS": f"{user}:{user}"})
-    short = " --cold_start.max_steps 2 --optimizer.steps 1 --evaluation.test_episodes 8 --evaluation.validation_episodes 8"
-    ended = stack.run(line.replace("--rm", "--rm -T --no-deps") + short, 300)
+    for folder in (tmp_path, *tmp_path.parents[:3]):
+        folder.chmod(0o755)
+    (line,) = re.findall(r"^docker compose run .*parity.*$", text, re.MULTILINE)
+    stack = Stack({"PLUGINS": str(mine), "RUNS": str(runs), "RUN_AS": f"{user}:{user}"})
+    short = "--cold_start.max_steps 2 --optimizer.steps 1 --evaluation.test_episodes 8 --evaluation.validation_episodes 8"
+    ended = stack.run(f"{line.replace('--rm', '--rm -T --no-deps')} {short}", 300)
     assert ended.returncode == 0, ended.stdout[-2000:] + ended.stderr[-2000:]
     (made,) = [folder for folder in runs.iterdir() if folder.is_dir()]
     assert (made / "report.json").stat().st_uid == user
