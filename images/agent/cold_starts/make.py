@@ -1,6 +1,6 @@
 """The cold starts that the agent's image ships: small checkpoints that a short training run goes on from.
 
-    python images/agent/cold_starts/make.py [search coding] [--scratch FOLDER]
+    python images/agent/cold_starts/make.py [counting search coding] [--scratch FOLDER]
 
 From the repository's root. Each is what its recipe has before reinforcement learning: `python -m agent train NAME
 --optimizer.steps 0`, some minutes of supervised steps, whose checkpoint is stored here in Hugging Face's format with
@@ -24,7 +24,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 HERE = Path("images") / "agent" / "cold_starts"
-NAMES = ("search", "coding")
+NAMES = ("counting", "search", "coding")
 
 
 def train(name: str, scratch: Path) -> tuple[list[str], Path]:
