@@ -139,50 +139,62 @@ def page(found: dict[str, Any]) -> str:
     lines = [
         "# The run in containers",
         "",
-        f"`python bench/compose.py`, {found['machine']}, commit {found['commit']}.",
+        f"`make verify-compose`, {found['machine']}, commit {found['commit']}.",
         "",
     ]
     if "build" in found:
-        built = found["build"]
-        sizes = ", ".join(f"{name} {size / 1e6:,.0f} MB" for name, size in built["bytes"].items())
-        lines += [
-            f"Images: {built['seconds']:.0f} s from a warm cache of packages, no layer reused. Sizes: {sizes}, the base image's "
-            f"{built['base_bytes'] / 1e6:,.0f} MB included.",
-            "",
-        ]
-    rows = [(name, found[name]) for name in ("calm", "trouble") if name in found]
-    if rows:
-        lines += [
-            "| | to the first trained step | to the report | exit status | executors killed | search killed |",
-            "|---|---|---|---|---|---|",
-            *(
-                f"| {name} | {run['first_step_seconds']:.0f} s | {run['seconds']:.0f} s | {run['status']} | "
-                f"{run['executors_killed']} | {run['searches_killed']} |"
-                for name, run in rows
-            ),
-            "",
-            "Greedy, in percent with 95% intervals; dropped: the share of training episodes that the infrastructure broke, the",
-            "mean over steps; scored: recorded episodes that it broke and that have a score nevertheless.",
-            "",
-            "| | run | after | gain on the same tasks | test tasks | steps | dropped | scored |",
-            "|---|---|---|---|---|---|---|---|",
-            *(
-                f"| {name} | {run} | {percent(of['after'])} | {percent(of['gain'])} | {of['episodes']} | {of['steps']} | "
-                f"{100 * sum(of['failed']) / len(of['failed']):.2f}% | {of['failed_with_score']} of {of['recorded']} |"
-                for name, whole in rows
-                for run, of in whole["runs"].items()
-            ),
-            "",
-        ]
+        lines += [*built(found["build"]), ""]
+    if rows := [(name, found[name]) for name in ("calm", "trouble") if name in found]:
+        lines += [*table(rows), "", *runs(rows), ""]
     if "trainers" in found:
-        two = found["trainers"]
-        gains = ", ".join(f"{run.removeprefix('trainers-')} {percent(gain)}" for run, gain in two["gains"].items())
-        lines += [
-            f"Two trainers (FSDP2 over gloo, a container each) against one sandbox service and one search service: "
-            f"{two['seconds']:.0f} s, exit statuses {', '.join(str(s) for s in two['statuses'].values())}; gained, greedy: {gains}.",
-            "",
-        ]
+        lines += [*two(found["trainers"]), ""]
     return "\n".join(lines)
+
+
+def built(found: dict[str, Any]) -> list[str]:
+    sizes = ", ".join(f"{name} {size / 1e6:,.0f} MB" for name, size in found["bytes"].items())
+    return [
+        f"Images: {found['seconds']:.0f} s from a warm cache of packages, no layer reused. Sizes: {sizes};",
+        f"the base image's {found['base_bytes'] / 1e6:,.0f} MB are in each.",
+    ]
+
+
+def table(rows: list[tuple[str, dict[str, Any]]]) -> list[str]:
+    return [
+        "| | to the first trained step | to the report | exit status | executors killed | search killed |",
+        "|---|---|---|---|---|---|",
+        *(
+            f"| {name} | {run['first_step_seconds']:.0f} s | {run['seconds']:.0f} s | {run['status']} | "
+            f"{run['executors_killed']} | {run['searches_killed']} |"
+            for name, run in rows
+        ),
+    ]
+
+
+def runs(rows: list[tuple[str, dict[str, Any]]]) -> list[str]:
+    lines = [
+        "Greedy, in percent with 95% intervals. Dropped: the share of training episodes that the infrastructure broke,",
+        "mean over the steps. Scored: recorded episodes that it broke and that have a score nevertheless.",
+        "",
+        "| | run | after | gain on the same tasks | test tasks | steps | dropped | scored |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for name, whole in rows:
+        for run, of in whole["runs"].items():
+            dropped = f"{100 * sum(of['failed']) / len(of['failed']):.2f}%"
+            scored = f"{of['failed_with_score']} of {of['recorded']}"
+            cells = [name, run, percent(of["after"]), percent(of["gain"]), of["episodes"], of["steps"], dropped, scored]
+            lines.append(f"| {' | '.join(map(str, cells))} |")
+    return lines
+
+
+def two(found: dict[str, Any]) -> list[str]:
+    gains = ", ".join(f"{run.removeprefix('trainers-')} {percent(gain)}" for run, gain in found["gains"].items())
+    statuses = ", ".join(map(str, found["statuses"].values()))
+    return [
+        "Two trainers (FSDP2 over gloo, a container each) against one sandbox service and one search service:",
+        f"{found['seconds']:.0f} s, exit statuses {statuses}; gained, greedy: {gains}.",
+    ]
 
 
 def main() -> None:

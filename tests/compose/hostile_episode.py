@@ -1,7 +1,7 @@
 """Run in the agent's container: each class of hostile programs, as turns of an episode of the coding environment.
 
-Says one line of JSON: what each attack's observation was, whether the episode went on, and what an honest program of the
-next episode scored. The judgement is the caller's.
+Says one line of JSON: what each attack's observation was, whether the episode went on, and what an honest program of
+the next episode scored. The judgement is the caller's.
 """
 
 import json
@@ -37,7 +37,7 @@ for attack in ATTACKS.values():
 for attacks in chosen.values():  # first those that are one program and nothing else: an episode has no more to give
     attacks.sort(key=lambda attack: bool(attack.lease or attack.before or attack.follow_up or attack.files))
 found = [{"attack": "none", "score": honest(0)}]
-for topic, attacks in sorted(chosen.items()):
+for _, attacks in sorted(chosen.items()):
     for attack in attacks[:EACH]:
         env.reset(seed=1)
         observation, _, terminated, truncated, _ = env.step(

@@ -27,6 +27,7 @@ pytestmark = [
     pytest.mark.skipif("RLLAVA_REQUIRE_COMPOSE" not in os.environ, reason="brings containers up (.ci/compose does)"),
 ]
 PROJECT = "rllava-gym"
+SCAN = Path(__file__).with_name("port_scan.py")
 HOSTILE = Path(__file__).with_name("hostile_episode.py")
 
 
@@ -177,17 +178,7 @@ def test_a_port_scan_from_inside_an_executor_finds_nothing(done: Done) -> None:
         if network[key]
     ]
     assert len(addresses) >= 4
-    scan = (
-        "import socket, sys\n"
-        "print('interfaces', *[name for _, name in socket.if_nameindex()])\n"
-        "found = 0\n"
-        "for host, ports in [('127.0.0.1', range(1, 65536)), *((a, (22, 80, 443, 2375, 2376, 6006, 8001, 8080)) for a in sys.argv[1:])]:\n"
-        "    for port in ports:\n"
-        "        with socket.socket() as s:\n"
-        "            s.settimeout(0.2)\n"
-        "            found += s.connect_ex((host, port)) == 0\n"
-        "print('open', found)\n"
-    )
+    scan = SCAN.read_text()
     for container in done.stack.ids("executor"):
         # As the worker itself, which may make sockets; programs may not even do that.
         ended = done.stack.run(["docker", "exec", container, "/opt/sandbox/bin/python", "-c", scan, *addresses], 300)
