@@ -8,7 +8,6 @@ import os
 import re
 import socket
 import subprocess
-import sys
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,9 +16,10 @@ from typing import Any
 
 import pytest
 
+from bench.compose_stack import Stack, Trouble, quick_start
+from tests.compose.outside import REACH, outside
+
 ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT / "bench"))
-from compose_stack import Stack, Trouble, quick_start  # noqa: E402
 
 pytestmark = [
     pytest.mark.compose,
@@ -157,15 +157,15 @@ def check_hardened(found: dict[str, Any], service: str) -> None:
         assert [mount["Destination"] for mount in found["Mounts"]] == ["/run/lane"]
 
 
-def test_the_networks_have_no_way_out(done: Done) -> None:
-    inside, page = (
-        json.loads(done.stack.run(["docker", "network", "inspect", f"{PROJECT}_{name}"]).stdout)[0]
-        for name in ("inside", "page")
-    )
-    assert inside["Internal"]
-    assert page["Options"]["com.docker.network.bridge.enable_ip_masquerade"] == "false"
-    routes = done.stack.compose("exec", "-T", "search", "cat", "/proc/net/route").splitlines()[1:]
-    assert all(line.split()[1] != "00000000" for line in routes)  # no default route
+def test_no_container_finds_a_way_out_though_others_on_this_machine_do(done: Done) -> None:
+    with outside():
+        control = ["docker", "run", "--rm", "--entrypoint", "/opt/search/bin/python", "rllava-gym/search", "-c", REACH]
+        assert done.stack.run(control).stdout == "reached\n"
+        for service in ("search", "view", "tensorboard"):
+            python = "/opt/search/bin/python" if service == "search" else "python"
+            assert done.stack.compose("exec", "-T", service, python, "-c", REACH) == "no way\n", service
+        agent = ["run", "--rm", "-T", "--no-deps", "--entrypoint", "python", "agent"]
+        assert done.stack.compose(*agent, "-c", REACH) == "no way\n"
 
 
 def test_a_port_scan_from_inside_an_executor_finds_nothing(done: Done) -> None:
@@ -220,6 +220,13 @@ def test_the_rest_of_the_quick_start_does_what_it_says(done: Done) -> None:
     for line in lines[:-1]:
         ended = done.stack.run(line.replace("--rm", "--rm -T"), 600)
         assert ended.returncode == 0, f"{line}\n{ended.stdout[-2000:]}\n{ended.stderr[-2000:]}"
+
+
+def test_the_tests_run_in_a_container_too(done: Done) -> None:
+    ended = done.stack.run(
+        "docker compose run --rm -T test -q tests/envs/core/test_rewards.py tests/agent/test_types.py"
+    )
+    assert ended.returncode == 0 and " passed" in ended.stdout, ended.stdout[-2000:] + ended.stderr[-2000:]
 
 
 def test_an_environment_of_ones_own_trains_in_folders_of_ones_own(done: Done, tmp_path: Path) -> None:
