@@ -1,7 +1,8 @@
 """A sandbox on another host, behind `python -m sandbox serve`: `open_sandbox("http://HOST:PORT")`.
 
-The bearer token is read from the environment variable RLLAVA_SANDBOX_TOKEN. What a program does wrong comes back as
-its result, as from any sandbox; what goes wrong on the way is an exception. A request is repeated only where it is
+The bearer token is read from the environment variable RLLAVA_SANDBOX_TOKEN, or from the file whose path is in
+RLLAVA_SANDBOX_TOKEN_FILE. What a program does wrong comes back as its result, as from any sandbox; what goes wrong on
+the way is an exception. A request is repeated only where it is
 certain that nothing ran: no connection came about, or the service turned it away (429, 503).
 """
 
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from .closing import Closing
 from .contract import STATES, ExecResult, Limits, check_request
 from .errors import InfrastructureError, Lost, QueueTimeout, RequestError, SandboxError, Stalled, Unavailable
+from .secret import secret, sendable
 
 if TYPE_CHECKING:
     import httpx
@@ -37,11 +39,11 @@ class RemoteSandbox(Closing):
 
     Args:
         url: "http://HOST:PORT" or "https://...".
-        token: the bearer token; None reads it from RLLAVA_SANDBOX_TOKEN, which may be unset.
+        token: the bearer token; None reads it from the environment, which may hold none.
         queue_seconds: for how long a call is repeated that the service turns away, and may wait in the service's queue.
 
     Raises:
-        RequestError: the URL is not allowed.
+        RequestError: the URL or the token is not allowed, or the token's file cannot be read.
         Unavailable: httpx is not installed, nothing answers there, or the token is refused.
     """
 
@@ -63,7 +65,7 @@ class RemoteSandbox(Closing):
         ):
             raise RequestError(f"a sandbox's URL must be like http://HOST:PORT, and nothing more; got {url!r}")
         self.url, self.queue_seconds, self.closed = url.rstrip("/"), queue_seconds, False
-        token = os.environ.get(TOKEN) if token is None else token
+        token = secret(TOKEN, RequestError) if token is None else sendable(token, "a token", RequestError)
         self._pid = os.getpid()
         self._client = httpx.Client(
             base_url=self.url,
@@ -200,7 +202,10 @@ class RemoteSandbox(Closing):
         kind, message = _message(answer)
         where = f"the service at {self.url}"
         if answer.status_code == 401:
-            raise Unavailable(f"{where} refuses the token: set the environment variable {TOKEN} to the right one")
+            raise Unavailable(
+                f"{where} refuses the token: set the environment variable {TOKEN} to the right one, or {TOKEN}_FILE to "
+                "the path of a file that holds it"
+            )
         if kind == "RequestError":
             raise RequestError(f"{where} says: {message}")
         if kind == "Unavailable":

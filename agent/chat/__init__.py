@@ -1,6 +1,6 @@
 """Models behind a URL: a client for servers that speak OpenAI's chat interface (vLLM, SGLang, hosted ones).
 
-options    what may be asked for, as plain data
+options    what may be asked for, as plain data; secret: the key, from the environment
 messages   what is said, and what is answered
 server     ChatServer: the client, one for any number of threads
 words      what servers say in their errors, unwrapped

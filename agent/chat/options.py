@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
 from ..errors import ConfigError, at_least
+from .secret import secret
 
 # What a request is made of. To set these in `extra` would be to say something twice.
 OURS = ("model", "messages", "temperature", "max_tokens", "max_completion_tokens", "seed", "stream", "n")
@@ -20,7 +20,8 @@ class ChatOptions:
 
     Args:
         model: Name of the served model; empty: the only one that the server lists.
-        api_key_env: Environment variable that holds the key; where it is not set, no key is sent.
+        api_key_env: NAME of the environment variable that holds the key; or NAME_FILE holds the path of a file with it,
+            as Docker's secrets are. Where neither is set, no key is sent.
         concurrency: Requests in flight at once.
         timeout: Seconds for one answer, the slowest generation included.
         retries: How often a request that got no answer is sent again. Pauses grow from half a second to 30, unless the
@@ -87,12 +88,6 @@ def api_key(options: ChatOptions) -> str:
     """The key, or "" where there is none.
 
     Raises:
-        ConfigError: it cannot stand in a header. The message does not show it.
+        ConfigError: see `secret`.
     """
-    key = os.environ.get(options.api_key_env, "").strip() if options.api_key_env else ""
-    if key and not (key.isascii() and key.isprintable() and " " not in key):
-        raise ConfigError(
-            f"the key in the environment variable {options.api_key_env} has characters that no key has: expected "
-            "printable ASCII without spaces"
-        )
-    return key
+    return secret(options.api_key_env) if options.api_key_env else ""

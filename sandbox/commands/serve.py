@@ -1,7 +1,8 @@
 """python -m sandbox serve --backend docker | local [--host H] [--port P] [--token-env NAME]
 
 Runs programs for trainers on other hosts, over HTTP: `sandbox: http://HOST:PORT` in their recipes. A bearer token is
-needed, from the environment variable that --token-env names; without one the service listens only at --host 127.0.0.1.
+needed, from the environment variable that --token-env names, or from the file at the path that NAME_FILE holds (such
+as /run/secrets/token); without one the service listens only at --host 127.0.0.1.
 The connection is not encrypted: let a proxy with TLS stand before it where the network is not your own.
 """
 
@@ -9,10 +10,10 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import os
 
 from ..errors import RequestError, Unavailable
 from ..listening import listen
+from ..secret import secret
 
 PORT = 8764
 KEEP_ALIVE_SECONDS = 75  # more than a client keeps an idle connection
@@ -26,7 +27,12 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--backend", default="docker", metavar="NAME", help="docker (the default), local or unix:DIR")
     made.add_argument("--host", default=None, help="the address to listen at; by default every one, with a token")
     made.add_argument("--port", type=int, default=PORT, help=f"by default {PORT}; 0 takes a free one")
-    made.add_argument("--token-env", default=None, metavar="NAME", help="the environment variable with the token")
+    made.add_argument(
+        "--token-env",
+        default=None,
+        metavar="NAME",
+        help="the environment variable with the token; or NAME_FILE is the one with the path of a file that holds it",
+    )
     made.add_argument("--lanes", type=int, default=None, help="programs at a time; by default as the backend has it")
     made.add_argument("--max-wall-seconds", type=float, default=600.0, help="what a program may ask for at most")
     made.add_argument("--inside", type=int, default=256, help="requests served or waiting at a time")
@@ -52,9 +58,12 @@ def main(arguments: list[str]) -> int:
         raise Unavailable(f"the service needs {error.name}: pip install 'rllava-gym[sandbox]'") from None
     token = None
     if given.token_env is not None:
-        token = os.environ.get(given.token_env)
+        token = secret(given.token_env, RequestError)
         if not token:
-            raise RequestError(f"--token-env names {given.token_env}, and this variable is empty or not set")
+            raise RequestError(
+                f"--token-env names {given.token_env}, and this variable is empty or not set; nor is "
+                f"{given.token_env}_FILE, the path of a file with the token"
+            )
     host = check_exposure(given.host, token)
     from .lanes import open_lanes
 

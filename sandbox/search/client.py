@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Callable, Sequence
 from urllib.parse import urlsplit, urlunsplit
 
+from ..secret import secret
 from .contract import MAX_QUERY_CHARS, Hit, check_request
 from .errors import ReplayMissError, SearchArgumentError
 from .exchange import Answer, Exchange, Patience, Request, Unreadable, excerpt
@@ -15,7 +15,7 @@ from .shapes import read_result
 
 # A service that asks the web may take a minute for it; one that is restarted may load its index for half a minute.
 PATIENCE = Patience(read=65.0, total=130.0, away=30.0)
-TOKEN = "RLLAVA_SEARCH_TOKEN"  # the variable of the environment with the service's bearer token, if it wants one
+TOKEN = "RLLAVA_SEARCH_TOKEN"  # see `..secret`: the service's bearer token, if it wants one
 
 
 class SearchClient:
@@ -42,7 +42,7 @@ class SearchClient:
         if not queries:
             return []
         texts = [query[:MAX_QUERY_CHARS].encode("utf-8", "replace").decode() for query in queries]
-        token = os.environ.get(TOKEN)
+        token = secret(TOKEN, SearchArgumentError)
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         body = {"queries": texts, "topk": top_k, "return_scores": True}
 
@@ -68,5 +68,7 @@ class SearchClient:
             message, kind = excerpt(answer.body), None
         if kind == "replay_miss":
             return ReplayMissError(message)
-        hint = f"; put its token into the variable {TOKEN}" if answer.status in (401, 403) else ""
+        hint = ""
+        if answer.status in (401, 403):
+            hint = f"; put its token into the variable {TOKEN}, or the path of a file that holds it into {TOKEN}_FILE"
         return SearchArgumentError(f"{self._exchange.name} refused the request ({answer.status}): {message}{hint}")

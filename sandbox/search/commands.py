@@ -18,6 +18,7 @@ from types import FrameType
 from typing import Any
 
 from ..listening import listen
+from ..secret import secret
 from .contract import SearchBackend
 from .corpus import read_corpus
 from .errors import SearchArgumentError, SearchError, SearchUnavailableError
@@ -46,7 +47,10 @@ def main(arguments: list[str]) -> int:
     serve.add_argument("--port", type=int, default=PORT, help=f"0 for any that is free ({PORT})")
     serve.add_argument("--threads", type=int, default=4, help="searches at a time (4)")
     serve.add_argument(
-        "--token-env", metavar="NAME", help="callers must send the token that this variable of the environment holds"
+        "--token-env",
+        metavar="NAME",
+        help="callers must send the token that this variable of the environment holds, or the file at the path in\n"
+        "NAME_FILE, such as /run/secrets/token",
     )
     given = parser.parse_args(arguments)
     try:
@@ -135,10 +139,11 @@ def _is_folder(name: str) -> bool:
 def _token(variable: str | None) -> str | None:
     if variable is None:
         return None
-    token = os.environ.get(variable, "")
-    if len(token) < 8 or not token.isascii() or not token.isprintable():
+    token = secret(variable, SearchArgumentError)
+    if len(token) < 8:
         raise SearchArgumentError(
-            f"--token-env {variable}: it must hold 8 printable ASCII characters or more; it holds {len(token)}"
+            f"--token-env {variable}: it must hold 8 printable ASCII characters or more; it holds {len(token)} "
+            f"(or {variable}_FILE the path of a file that does)"
         )
     return token
 

@@ -8,6 +8,8 @@
                                   TAVILY_API_KEY or BOCHA_API_KEY
     searxng:http://HOST:PORT      the web, by a SearXNG that allows the format json
 
+A token or a key may also lie in a file, whose path is in the variable NAME_FILE, such as SERPER_API_KEY_FILE.
+
 Behind the colon of a web service another address may stand (a gateway's), and options behind a question mark,
 "brave:?cache=runs/web&mode=replay-only":
 

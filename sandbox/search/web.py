@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import re
 import threading
 import time
@@ -16,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
+from ..secret import secret
 from .cache import MODES, Cache
 from .contract import MAX_QUERY_CHARS, Hit, Passage, check_request
 from .errors import ReplayMissError, SearchArgumentError, SearchUnavailableError
@@ -47,7 +47,8 @@ class WebOptions:
 
 
 class WebSearch:
-    """A search of the web. The key is read from the environment when first needed, and stands nowhere but in a header.
+    """A search of the web. The key is read from the environment (`..secret`) when needed, and stands nowhere but in
+    a header.
 
     Raises:
         SearchArgumentError: an unknown service, mode or endpoint, or one to which a key would be sent unencrypted.
@@ -139,13 +140,12 @@ class WebSearch:
         variable = self._provider.key
         if variable is None:
             return ""
-        key = os.environ.get(variable, "").strip()
+        key = secret(variable, SearchArgumentError)
         if not key:
             raise SearchArgumentError(
-                f"searching with {self._provider.name} needs a key: put it into the environment's variable {variable}"
+                f"searching with {self._provider.name} needs a key: put it into the environment's variable {variable}, "
+                f"or the path of a file that holds it into {variable}_FILE"
             )
-        if not (key.isascii() and key.isprintable()):
-            raise SearchArgumentError(f"the key in {variable} must be printable ASCII characters")
         return key
 
     def _refused(self, answer: Answer, query: str, key: str) -> None:

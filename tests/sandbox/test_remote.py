@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -158,6 +159,26 @@ def test_the_token_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -
         monkeypatch.setenv(TOKEN, "another-token-of-some-length")
         with pytest.raises(Unavailable, match=TOKEN):
             RemoteSandbox(url)
+
+
+def test_the_token_may_lie_in_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    token = "a-token-of-some-length"
+    (tmp_path / "token").write_text(f"{token}\n")
+    monkeypatch.delenv(TOKEN, raising=False)
+    monkeypatch.setenv(f"{TOKEN}_FILE", str(tmp_path / "token"))
+    with serving(make_app(ScriptedSandbox(lambda *a: FULL), token=token)) as url:
+        with RemoteSandbox(url) as sandbox:
+            assert sandbox.exec("", {}, LIMITS).status == "signal"
+        monkeypatch.setenv(TOKEN, token)
+        with pytest.raises(RequestError, match=f"both {TOKEN} and {TOKEN}_FILE"):
+            RemoteSandbox(url)
+
+
+def test_a_token_that_no_header_carries_is_refused_and_not_repeated() -> None:
+    for token in ("s3cret\nmore", "s3cret\u00fc"):
+        with pytest.raises(RequestError, match="a token must be printable ASCII") as caught:
+            RemoteSandbox("http://127.0.0.1:9", token=token)
+        assert "s3cret" not in str(caught.value)
 
 
 @pytest.mark.parametrize("url", ["http://", "ftp://host", "http://user:secret@host", "http://host?a=1", "http://[", 3])

@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -26,6 +27,16 @@ def test_a_variable_that_is_not_set_is_named(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.delenv("NO_SUCH_TOKEN", raising=False)
     with pytest.raises(SystemExit, match="NO_SUCH_TOKEN"):
         main(["serve", "--backend", "local", "--token-env", "NO_SUCH_TOKEN"])
+
+
+def test_a_token_in_a_file_is_held_to_the_same(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("sh0rt\n")
+    monkeypatch.setenv("A_TOKEN_FILE", str(tmp_path / "token"))
+    with pytest.raises(SystemExit, match="at least 16 printable ASCII characters; got 5"):
+        main(["serve", "--backend", "local", "--token-env", "A_TOKEN"])
+    monkeypatch.setenv("A_TOKEN_FILE", str(tmp_path / "none"))
+    with pytest.raises(SystemExit, match=r"none' cannot be read \(No such file"):
+        main(["serve", "--backend", "local", "--token-env", "A_TOKEN"])
 
 
 @pytest.mark.parametrize("asked", [["--port", "70000"], ["--inside", "0"], ["--backend", "http://x"]])

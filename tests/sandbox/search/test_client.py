@@ -4,6 +4,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -38,6 +39,25 @@ def test_a_token_is_sent_only_where_there_is_one(
     monkeypatch.setenv(TOKEN, "a-token")
     client.search(["a"], 1)
     assert [seen.headers.get("authorization") for seen in up.seen] == [None, "Bearer a-token"]
+
+
+def test_a_token_may_lie_in_a_file(
+    server: Callable[..., Any],
+    reply: Any,
+    closed: Callable[[Any], Any],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    up = server(reply(FOUND))
+    (tmp_path / "token").write_text("a-token\n")
+    monkeypatch.delenv(TOKEN, raising=False)
+    monkeypatch.setenv(f"{TOKEN}_FILE", str(tmp_path / "token"))
+    closed(SearchClient(up.url, QUICK)).search(["a"], 1)
+    assert up.seen[0].headers["authorization"] == "Bearer a-token"
+    (tmp_path / "token").write_text("a-token\nand more\n")
+    with pytest.raises(SearchArgumentError, match=rf"{TOKEN}_FILE\) holds must be printable") as caught:
+        closed(SearchClient(up.url, QUICK)).search(["a"], 1)
+    assert "a-token" not in str(caught.value) and len(up.seen) == 1
 
 
 def test_a_service_that_comes_back_is_waited_for(

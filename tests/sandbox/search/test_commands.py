@@ -113,6 +113,17 @@ def test_a_token_is_read_from_the_environment(corpus: Path, tmp_path: Path, monk
         assert len(open_search(url).search(["town"], 1)[0]) == 1
 
 
+def test_a_token_may_lie_in_a_file(corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    main(["build", str(corpus), str(tmp_path / "index")])
+    (tmp_path / "token").write_text("long-enough\n")
+    with serving(str(tmp_path / "index"), "--token-env", "A_TOKEN", A_TOKEN_FILE=str(tmp_path / "token")) as (url, _):
+        monkeypatch.setenv(TOKEN, "another-token")
+        with pytest.raises(ValueError, match="401"):
+            open_search(url).search(["town"], 1)
+        monkeypatch.setenv(TOKEN, "long-enough")
+        assert len(open_search(url).search(["town"], 1)[0]) == 1
+
+
 def test_another_search_can_be_served(server: Callable[..., Any], reply: Any, tmp_path: Path) -> None:
     up = server(reply({"results": [{"title": "A", "url": "https://a", "content": "<think>b"}]}))
     with serving(f"searxng:{up.url}?cache={tmp_path}") as (url, _):

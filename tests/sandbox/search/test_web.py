@@ -175,6 +175,20 @@ def test_a_missing_key_names_its_variable(
     assert up.seen == []
 
 
+def test_a_key_may_lie_in_a_file(
+    server: Any, reply: Any, web: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("SERPER_API_KEY")
+    monkeypatch.setenv("SERPER_API_KEY_FILE", str(tmp_path / "key"))
+    (tmp_path / "key").write_text(f"{KEY}\n")
+    up = server(reply(answer("serper", PAGE)))
+    assert len(web("serper", up).search(["a"], 1)[0]) == 1
+    assert KEY in up.seen[0].headers.values()
+    (tmp_path / "key").unlink()
+    with pytest.raises(SearchArgumentError, match=r"key' cannot be read \(No such file.*put the secret into SERPER"):
+        web("serper", up).search(["b"], 1)
+
+
 def test_an_empty_query_asks_nobody(server: Any, reply: Any, web: Any) -> None:
     up = server(reply(answer("tavily", PAGE)))
     assert web("tavily", up).search(["", " \n"], 3) == [[], []]
