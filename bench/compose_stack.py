@@ -41,7 +41,14 @@ class Stack:
         """A command to its end, its output captured. A string is a line of the README's."""
         command = words.split() if isinstance(words, str) else list(words)
         return subprocess.run(
-            command, cwd=ROOT, env=self.environment, capture_output=True, text=True, timeout=seconds, errors="replace"
+            command,
+            cwd=ROOT,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=seconds,
         )
 
     def compose(self, *words: str, seconds: float = 600.0) -> str:

@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 import yaml
 
+from bench.compose_stack import quick_start
+
 ROOT = Path(__file__).parents[2]
 FILES = sorted(path.name for path in ROOT.glob("compose*.yaml"))
 
@@ -123,3 +125,9 @@ def test_git_and_what_runs_leave_behind_stay_out_of_a_build() -> None:
     ignored = (ROOT / ".dockerignore").read_text().split()
     assert {".git", "runs", "evaluations", ".venv*", ".env"} <= set(ignored)
     assert "images/agent/wheels" not in ignored
+
+
+def test_the_quick_start_begins_with_up_and_ends_with_down() -> None:
+    lines = quick_start()
+    assert lines[0] == "docker compose up" and lines[-1] == "docker compose down -v"
+    assert all(line.startswith("docker compose run --rm agent ") for line in lines[1:-1])

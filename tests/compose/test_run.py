@@ -218,8 +218,17 @@ def test_the_rest_of_the_quick_start_does_what_it_says(done: Done) -> None:
     down = [line for line in lines if line.startswith("docker compose down")]
     assert down == [lines[-1]]
     for line in lines[:-1]:
-        ended = done.stack.run(line.replace("--rm", "--rm -T"), 600)
+        ended = done.stack.run(line, 600)
         assert ended.returncode == 0, f"{line}\n{ended.stdout[-2000:]}\n{ended.stderr[-2000:]}"
+
+
+def test_images_say_of_which_version_and_commit_they_are(done: Done) -> None:
+    labels = json.loads(done.stack.run(["docker", "image", "inspect", f"{PROJECT}/agent"]).stdout)[0]["Config"][
+        "Labels"
+    ]
+    head = done.stack.run("git rev-parse HEAD").stdout.strip()
+    assert labels["org.opencontainers.image.revision"] == head
+    assert f'version = "{labels["org.opencontainers.image.version"]}"' in (ROOT / "pyproject.toml").read_text()
 
 
 def test_the_tests_run_in_a_container_too(done: Done) -> None:
@@ -245,7 +254,7 @@ def test_an_environment_of_ones_own_trains_in_folders_of_ones_own(done: Done, tm
     short = (
         "--cold_start.max_steps 2 --optimizer.steps 1 --evaluation.test_episodes 8 --evaluation.validation_episodes 8"
     )
-    ended = stack.run(f"{line.replace('--rm', '--rm -T --no-deps')} {short}", 300)
+    ended = stack.run(f"{line} {short}", 300)
     assert ended.returncode == 0, ended.stdout[-2000:] + ended.stderr[-2000:]
     (made,) = [folder for folder in runs.iterdir() if folder.is_dir()]
     assert (made / "report.json").stat().st_uid == user
