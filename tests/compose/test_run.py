@@ -145,7 +145,7 @@ def check_hardened(found: dict[str, Any], service: str) -> None:
     assert host["IpcMode"] == "private" and host["PidMode"] == "" and host["UsernsMode"] == "" and not host["Devices"]
     assert host["Memory"] > 0 and 0 < host["PidsLimit"] <= 4096
     assert host["LogConfig"]["Config"]["max-size"] and host["LogConfig"]["Config"]["max-file"]
-    assert host["RestartPolicy"]["Name"] == {"executor": "always", "agent": "no"}.get(service, "unless-stopped")
+    assert host["RestartPolicy"]["Name"] == ("no" if service == "agent" else "unless-stopped")
     assert "docker.sock" not in json.dumps(found["Mounts"])
     assert config["User"].split(":")[0] not in ("", "0", "root") or service == "executor"
     assert not [name for name in config["Env"] if re.search("token|key|secret|password", name, re.IGNORECASE)]
