@@ -30,7 +30,14 @@ def _from_the_root(monkeypatch: pytest.MonkeyPatch) -> None:
 def viewing(*arguments: object) -> Iterator[tuple[subprocess.Popen[str], list[str], int]]:
     """The command in a process of its own: the process, the lines that it printed first, and its port."""
     command = [sys.executable, "-m", "agent", "view", *map(str, arguments)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    # Whoever runs these tests in the background of a script has Ctrl-C ignored, and so would a child.
+    process = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     try:
         assert process.stdout is not None
         lines = []
