@@ -32,7 +32,8 @@ _PROGRAMS = {
     ),
     "threads": (
         "threads that are waited for",
-        "import threading\nfor _ in range(8):\n    threading.Thread(target=lambda: [0 for _ in iter(int, 1)]).start()",
+        "import threading\ndef loop():\n    while True:\n        pass\n"
+        "for _ in range(8):\n    threading.Thread(target=loop).start()",
     ),
     "at-exit": ("a loop at the end", "import atexit\natexit.register(lambda: time.sleep(10**6))\nraise SystemExit(0)"),
     "destructor": (
