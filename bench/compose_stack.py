@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
-FIRST_STEP = "cat runs/counting/metrics.jsonl"
 
 
 def quick_start() -> list[str]:
