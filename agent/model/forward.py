@@ -9,27 +9,31 @@ from typing import Any
 import torch
 from transformers import Cache, PreTrainedModel
 
+from .layout import Layout, no_mask
 from .processor import ProcessedImage
 
 
 def hidden_states(
     model: PreTrainedModel,
     input_ids: torch.Tensor,
-    attention_mask: torch.Tensor,
+    attention_mask: torch.Tensor | None,
     position_ids: torch.Tensor,
     images: Sequence[ProcessedImage],
     cache: Cache | None = None,
+    layout: Layout | None = None,
 ) -> torch.Tensor:
     """Last hidden states of the language model.
 
     Args:
         model: A vision-language model with its head (`...ForConditionalGeneration`).
         input_ids: (batch, length) expanded token ids.
-        attention_mask: (batch, cached + length), 1 where a key may be seen; causality is added by the model.
+        attention_mask: (batch, cached + length), 1 where a key may be seen; causality is added by the model. None with
+            a layout, and only then.
         position_ids: (3, batch, length), see `positions.mrope_positions`; a model whose positions are one-dimensional
             is given the first axis.
         images: One for each run of placeholders in `input_ids`, in reading order over rows; equal ones may repeat.
         cache: Continued in place, if given.
+        layout: Says what each token sees, in place of mask and cache; only for a model that `layout.takes_layouts`.
 
     Returns:
         (batch, length, hidden).
@@ -39,11 +43,12 @@ def hidden_states(
     encoded: Any = _encoded(model, seen) if seen else None
     output = model.base_model(
         input_ids=input_ids,
-        attention_mask=attention_mask,
+        attention_mask=attention_mask if layout is None else no_mask(input_ids.device),
         position_ids=position_ids if has_mrope(model) else position_ids[0],
         past_key_values=cache,
         use_cache=cache is not None,
         mm_encoder_outputs={"image": encoded} if images else None,
+        **({} if layout is None else {"layout": layout}),
     )
     if seen and not images:
         # Multiplied by nothing, and yet part of the graph: backward runs through the tower in every process.
