@@ -57,12 +57,12 @@ class Learner:
 
         value_only: The trunk gets no gradient from the values.
         """
-        hidden = self.actor.hidden(micro)
+        states = self.actor.states(micro)
         entropy_gradient = self.algorithm.config.entropy_coef != 0
-        logprobs, entropy = self.actor.logprobs(micro, hidden, entropy_gradient=entropy_gradient)
+        logprobs, entropy = self.actor.logprobs(micro, states, entropy_gradient=entropy_gradient)
         if self.critic is None or not self.critic.shared:
             return logprobs, entropy, None
-        return logprobs, entropy, self.critic.model.from_hidden(hidden.detach() if value_only else hidden, micro)[0]
+        return logprobs, entropy, self.critic.model.from_states(states.detach() if value_only else states, micro)[0]
 
     def reference_logprobs(self, batch: Batch) -> Float[Tensor, "rows tokens"]:
         """The reference's, in micro-batches; on the CPU."""

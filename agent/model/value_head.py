@@ -18,7 +18,7 @@ from transformers import PreTrainedModel
 from ..engine.batching import Batch
 from .forward import device_of, hidden_states
 from .lora import fold
-from .shared_prompt import batch_hidden_states
+from .states import States, batch_states, share, sharing_of
 
 
 class ValueModel(nn.Module):
@@ -48,7 +48,7 @@ class ValueModel(nn.Module):
 
     def forward(self, batch: Batch) -> tuple[Float[Tensor, "rows tokens"], Float[Tensor, " rows"]]:
         """Values of the states before each action token, 0 elsewhere, and of those after the last token of each row."""
-        return self.from_hidden(batch_hidden_states(self.trunk, batch), batch)
+        return self.from_states(batch_states(self.trunk, batch), batch)
 
     def idle(self) -> tuple[Tensor, Tensor]:
         """A pass that means nothing and weighs nothing: 0, with a graph through the whole model; and no final value."""
@@ -57,19 +57,14 @@ class ValueModel(nn.Module):
         hidden = hidden_states(self.trunk, one, one, torch.zeros((3, 1, 1), dtype=torch.long, device=device), [])
         return 0.0 * self._value(hidden[0]).sum(), hidden.new_zeros(0)
 
-    def from_hidden(
-        self, hidden: Float[Tensor, "rows tokens channels"], batch: Batch
-    ) -> tuple[Float[Tensor, "rows tokens"], Float[Tensor, " rows"]]:
-        """The same from last hidden states that somebody else has computed already.
-
-        `hidden` must be valid from the last token of each row's prompt on, as `batch_hidden_states` gives them.
-        """
-        mask = batch.action_mask.to(hidden.device)
-        flat = torch.zeros(mask.shape, dtype=torch.float32, device=hidden.device)
-        last = batch.attention_mask.sum(1).to(hidden.device) - 1
-        rows = torch.arange(len(batch), device=hidden.device)
-        before = hidden[batch.predicting.to(hidden.device)]
-        return flat.masked_scatter(mask, self._value(before)), self._value(hidden[rows, last])
+    def from_states(self, states: States, batch: Batch) -> tuple[Float[Tensor, "rows tokens"], Float[Tensor, " rows"]]:
+        """The same from last hidden states that somebody else has computed already."""
+        device = states.flat.device
+        mask = batch.action_mask.to(device)
+        flat = torch.zeros(mask.shape, dtype=torch.float32, device=device)
+        before = states.at(batch.predicting.to(device))
+        last = states.last(batch.attention_mask.sum(1).to(device))
+        return flat.masked_scatter(mask, self._value(before)), self._value(last)
 
     def _value(self, states: Float[Tensor, "states channels"]) -> Float[Tensor, " states"]:
         return self.head(states.float())[:, 0]
@@ -82,6 +77,7 @@ def own_trunk(policy: PreTrainedModel) -> ValueModel:
     """
     trunk: Any = copy.deepcopy(policy.base_model)
     fold(trunk)
+    share(trunk, sharing_of(policy))
     return ValueModel(trunk.requires_grad_(True), shared=False)
 
 

@@ -12,7 +12,7 @@ from transformers import PreTrainedModel
 from ..engine.batching import Batch
 from ..model.chunked_logprobs import chunked_logprobs
 from ..model.forward import device_of, hidden_states, next_token_logits
-from ..model.shared_prompt import batch_hidden_states
+from ..model.states import States, batch_states
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,23 +35,23 @@ class Actor:
         hidden = hidden_states(self.model, one, one, torch.zeros((3, 1, 1), dtype=torch.long, device=device), [])
         return 0.0 * next_token_logits(self.model, hidden).float().sum()
 
-    def hidden(self, batch: Batch) -> Float[Tensor, "rows tokens channels"]:
-        """Last hidden states, valid from the last token of each row's prompt on; a shared prompt is run once."""
-        return batch_hidden_states(self.model, batch)
+    def states(self, batch: Batch) -> States:
+        """Last hidden states, valid from the last token of each row's prompt on; what rows share is run once."""
+        return batch_states(self.model, batch)
 
     def logprobs(
-        self, batch: Batch, hidden: Float[Tensor, "rows tokens channels"] | None = None, entropy_gradient: bool = False
+        self, batch: Batch, states: States | None = None, entropy_gradient: bool = False
     ) -> tuple[Float[Tensor, "rows tokens"], Float[Tensor, "rows tokens"]]:
         """Log-probability of each action token and entropy of the distribution it came from (nats); 0 elsewhere.
 
-        The head is run only at the positions that predict an action. `hidden`: the batch's, if it was run already.
+        The head is run only at the positions that predict an action. `states`: the batch's, if it was run already.
         """
         device = device_of(self.model)
-        hidden = self.hidden(batch) if hidden is None else hidden
+        states = self.states(batch) if states is None else states
         mask = batch.action_mask.to(device)
         chosen, entropy = chunked_logprobs(
             self.model.get_output_embeddings(),
-            hidden[batch.predicting.to(device)],
+            states.at(batch.predicting.to(device)),
             batch.input_ids.to(device)[mask],
             self.temperature,
             self.banned_ids,

@@ -23,12 +23,12 @@ from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
 
 from agent.engine.batching import Batch, make_batch
 from agent.errors import CheckpointError, ConfigError, ObservationError
-from agent.model import shared_prompt
 from agent.model.compose import ComposeConfig, compose
 from agent.model.forward import hidden_states, next_token_logits, plain_inputs
 from agent.model.load import VLM, load_vlm
 from agent.model.lora import adapter_off, attach, merged_tensors
 from agent.model.positions import mrope_positions
+from agent.model.states import Sharing, share
 from agent.model.trainable import freeze, gradient_norms, parts
 from agent.model.value_head import own_trunk
 from agent.roles.actor import Actor
@@ -260,11 +260,15 @@ def test_it_trains_a_step_saves_and_loads_again_as_it_was(vlm: VLM, tmp_path: Pa
         assert torch.equal(again.model.state_dict()[name], tensor), name
 
 
-def test_a_shared_prompt_changes_nothing(vlm: VLM, picture: Picture, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("way", ["tree", "prefix"])
+def test_a_shared_prompt_changes_nothing(vlm: VLM, picture: Picture, way: Sharing) -> None:
     with torch.no_grad():
-        shared = logprobs(vlm, picture(30, 60))
-        monkeypatch.setattr(shared_prompt, "_prompt_keys", lambda batch: list(range(len(batch))))
-        np.testing.assert_allclose(logprobs(vlm, picture(30, 60)), shared, atol=2e-5)
+        found = {}
+        for each in ("none", way):
+            share(vlm.model, each)
+            found[each] = logprobs(vlm, picture(30, 60))
+        share(vlm.model, "auto")
+        np.testing.assert_allclose(found[way], found["none"], atol=2e-5)
 
 
 def test_each_part_is_the_module_of_its_name(vlm: VLM) -> None:

@@ -15,7 +15,6 @@ from transformers import AutoModelForImageTextToText
 
 from agent.engine.batching import Batch, make_batch
 from agent.errors import CheckpointError, ConfigError
-from agent.model import shared_prompt
 from agent.model.load import VLM, load_vlm
 from agent.model.lora import (
     adapter_off,
@@ -28,6 +27,7 @@ from agent.model.lora import (
     save_adapter,
     save_merged,
 )
+from agent.model.states import share
 from agent.model.trainable import gradient_norms, parts
 from agent.roles.actor import Actor
 from agent.rollout.hf import TransformersEngine
@@ -166,9 +166,7 @@ def test_the_gradient_flows_to_the_adapter_and_to_nothing_else(
     assert set(norms) == expected.get(target, {"language"}) and min(norms.values()) > 0
 
 
-def test_gradients_with_a_shared_prompt_are_those_of_whole_rows(
-    one_vlm: VLM, batch: Batch, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_gradients_with_a_shared_prompt_are_those_of_whole_rows(one_vlm: VLM, batch: Batch) -> None:
     made = learned(one_vlm, target="all-linear")
 
     def gradients() -> dict[str, torch.Tensor]:
@@ -177,7 +175,7 @@ def test_gradients_with_a_shared_prompt_are_those_of_whole_rows(
         return {name: w.grad.clone() for name, w in made.model.named_parameters() if w.grad is not None}
 
     shared = gradients()
-    monkeypatch.setattr(shared_prompt, "_prompt_keys", lambda batch: list(range(len(batch))))
+    share(made.model, "none")
     for name, whole in gradients().items():
         assert (shared[name] - whole).abs().max() <= 1e-5 * max(1.0, float(whole.abs().max())), name
 

@@ -11,7 +11,7 @@ from agent.config_algorithm import CriticConfig
 from agent.engine.batching import Batch, make_batch
 from agent.engine.experience import Experience
 from agent.model.load import VLM
-from agent.model.shared_prompt import batch_hidden_states
+from agent.model.states import batch_states
 from agent.roles.critic import Critic, told
 from agent.rollout.render import Renderer
 from tests.agent.run_fixtures import sampled_rows, tiny_vlm
@@ -121,8 +121,8 @@ def test_the_clip_stops_a_value_that_has_moved_far(vlm: VLM, batch: Batch) -> No
     assert given.values is not None
     old = given.values - 1.0
     with torch.no_grad():
-        hidden = batch_hidden_states(critic.model.trunk, batch)
-        values, _ = critic.model.from_hidden(hidden, batch)
+        hidden = batch_states(critic.model.trunk, batch)
+        values, _ = critic.model.from_states(hidden, batch)
         loss, _ = critic.loss(replace(given, values=old, returns=old + 2.0), values, 1.0)
     assert int(batch.action_mask.sum()) == 10
     assert float(loss) == pytest.approx(10 * 1.8**2 / 2, rel=1e-4)

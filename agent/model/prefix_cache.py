@@ -1,4 +1,4 @@
-"""The forward pass of a training batch in which siblings share their prompt: the prompt and its pictures are run once.
+"""A training batch on a cache of its prompts: each distinct prompt and its pictures are run once, on any device.
 
 The keys and values of each distinct prompt are computed with gradients, repeated for its rows, and what follows the
 prompt runs on top of them. The result is that of the plain pass over whole rows, up to rounding, and so are the
@@ -15,32 +15,21 @@ from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
 
 from ..engine.batching import Batch
-from .forward import device_of, hidden_states, placement_of
+from .forward import device_of, hidden_states
 
 
-def batch_hidden_states(model: PreTrainedModel, batch: Batch) -> Float[Tensor, "rows tokens channels"]:
+def prefix_states(model: PreTrainedModel, batch: Batch) -> Float[Tensor, "rows tokens channels"]:
     """Last hidden states of a batch's rows.
 
-    Valid from the last token of each row's prompt on; before it, and at padding, they may be anything: no position
-    there predicts an action. The plain pass is taken where nothing is shared, and with gradient checkpointing, which
-    does not go together with a cache.
+    Valid from the last token of each row's prompt on; before it, and at padding, they may be anything. A model that
+    checkpoints gradients does not go together with a cache.
     """
     keys = _prompt_keys(batch)
     distinct = list(dict.fromkeys(keys))
-    device = device_of(model)
-    shared = placement_of(model) is not None  # processes must go through the same modules as often as each other
-    if len(distinct) == len(keys) or shared or getattr(model, "is_gradient_checkpointing", False):
-        return hidden_states(
-            model,
-            batch.input_ids.to(device),
-            batch.attention_mask.to(device),
-            batch.position_ids.to(device),
-            batch.images,
-        )
     first = [keys.index(key) for key in distinct]
     cache = DynamicCache(config=model.config.get_text_config())
     prompt_states, prompt_mask = _run_prompts(model, batch, first, cache)
-    which = torch.tensor([distinct.index(key) for key in keys], device=device)
+    which = torch.tensor([distinct.index(key) for key in keys], device=device_of(model))
     cache.batch_select_indices(which)
     return _run_rest(model, batch, cache, prompt_states[which], prompt_mask[which])
 

@@ -1,0 +1,112 @@
+"""The forward pass of a training batch, with what its rows share computed once: the cheapest way that is exact.
+
+Three ways lead to the same states, up to rounding, and to the same gradients:
+
+    tree     one packed row without padding; what rows share is in it once (`tree`)
+    prefix   prompts first, then what follows them on top of their repeated keys and values (`prefix_cache`)
+    none     whole rows, padded to the longest
+
+Which of them a model allows is a matter of its layers (`layout.why_not`), of how it is spread over processes, and of
+gradient checkpointing; among those the one is taken that multiplies least.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from ..engine.batching import Batch
+from .forward import device_of, hidden_states, placement_of
+from .layout import takes_layouts, why_not
+from .prefix_cache import prefix_states
+from .tree import pack
+from .work import layer_work, packed_work, padded_work, prefix_work
+
+Sharing = Literal["auto", "tree", "prefix", "none"]
+
+
+@dataclass(frozen=True, eq=False)
+class States:
+    """Last hidden states of a batch's rows.
+
+    Valid from the last token of each row's prompt on: positions before it predict no action. `flat`: (states,
+    channels); `index`: which of them belongs to a row's token. Rows that share a token share its state, whose gradient
+    is the sum of theirs.
+    """
+
+    flat: Float[Tensor, "states channels"]
+    index: Int[Tensor, "rows tokens"]
+
+    def at(self, mask: Bool[Tensor, "rows tokens"]) -> Float[Tensor, "positions channels"]:
+        """Of the tokens that a mask marks, in reading order."""
+        return self.flat[self.index[mask]]
+
+    def last(self, lengths: Int[Tensor, " rows"]) -> Float[Tensor, "rows channels"]:
+        """Of each row's last token."""
+        return self.flat[self.index.gather(1, lengths[:, None] - 1)[:, 0]]
+
+    def detach(self) -> States:
+        return replace(self, flat=self.flat.detach())
+
+
+def share(model: PreTrainedModel, sharing: Sharing) -> None:
+    """From now on batches go through this model in one way, where it allows it; "auto": in the cheapest."""
+    model.rllava_sharing = sharing  # type: ignore[assignment]
+
+
+def sharing_of(model: PreTrainedModel) -> Sharing:
+    """What `share` was told, "auto" at first."""
+    return getattr(model, "rllava_sharing", "auto")
+
+
+def ways(model: PreTrainedModel) -> tuple[Sharing, ...]:
+    """The ways that are open to a model, besides whole rows."""
+    asked = sharing_of(model)
+    found: list[Sharing] = []
+    if asked in ("auto", "tree") and takes_layouts(model):
+        found.append("tree")
+    # Processes that share a model must go through its modules equally often, and with checkpointing there is no cache.
+    alone = placement_of(model) is None and not getattr(model, "is_gradient_checkpointing", False)
+    if asked in ("auto", "prefix") and alone:
+        found.append("prefix")
+    return tuple(found)
+
+
+def packs(model: PreTrainedModel) -> bool:
+    """Whether batches of this model are computed without padding, so that a budget of tokens counts distinct ones."""
+    return "tree" in ways(model)
+
+
+def reason(model: PreTrainedModel) -> str:
+    """Why what rows share is not computed once in the best of ways, "" if it is or nobody asked for it."""
+    return "" if sharing_of(model) not in ("auto", "tree") else why_not(model)
+
+
+def batch_states(model: PreTrainedModel, batch: Batch) -> States:
+    """Last hidden states of a batch's rows, at least one."""
+    open_ways, device, work = ways(model), device_of(model), layer_work(model)
+    packed = pack(batch, model.config.image_token_id, device) if "tree" in open_ways else None
+    costs: dict[Sharing, float] = {"none": padded_work(work, batch)}
+    if packed is not None:
+        costs["tree"] = packed_work(work, packed)
+    if "prefix" in open_ways:
+        costs["prefix"] = prefix_work(work, batch)
+    if sharing_of(model) != "auto":
+        costs = {way: cost for way, cost in costs.items() if way == sharing_of(model)} or costs
+    # Where there are several, the one without padding and copies comes first.
+    chosen = min(costs, key=lambda way: (costs[way], ("tree", "prefix", "none").index(way)))
+    if chosen == "tree" and packed is not None:
+        flat = hidden_states(model, packed.input_ids, None, packed.position_ids, packed.images, layout=packed)
+        return States(flat[0], packed.index)
+    if chosen == "prefix":
+        hidden = prefix_states(model, batch)
+    else:
+        inputs = (each.to(device) for each in (batch.input_ids, batch.attention_mask, batch.position_ids))
+        hidden = hidden_states(model, *inputs, batch.images)
+    index = torch.arange(batch.input_ids.numel(), device=device).view(batch.input_ids.shape)
+    return States(hidden.flatten(0, 1), index)

@@ -1,0 +1,206 @@
+"""Rows that begin alike, as one packed row: what they share once, what tells them apart behind it, no padding.
+
+The rows of a batch are a tree: siblings share their prompt with its pictures, and further turns as long as they went
+the same way. The packed row holds each piece of the tree once, in the order in which a walk through it meets them, so
+that what hangs below a piece lies behind it in one stretch. Positions are those of the rows: a prefix stands where it
+stood. What a token sees is `tree_attention`'s affair.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from ..engine.batching import Batch
+from .processor import ProcessedImage
+from .tree_attention import Above, Sight, sight, tree_attention
+
+# A shared stretch becomes a piece of its own if it saves the computation of so many tokens; each piece costs calls.
+LEAST = 32
+
+
+@dataclass(eq=False)
+class Piece:
+    """Tokens `start` to `stop` of each of `rows`, computed as those of the first; in the packed row they begin at `at`,
+    and what hangs below them ends at `end`."""
+
+    rows: list[int]
+    start: int
+    stop: int
+    at: int = 0
+    end: int = 0
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+
+@dataclass(frozen=True, eq=False)
+class Outer:
+    """Prompts that were computed already, whose keys and values every layer puts before its own.
+
+    keys, values: By layer, (1, key_heads, tokens, channels), the prompts one after another. `states`: (prompts,
+    channels), the last hidden state of each.
+    """
+
+    keys: Sequence[Float[Tensor, "1 key_heads tokens channels"]]
+    values: Sequence[Float[Tensor, "1 key_heads tokens channels"]]
+    states: Float[Tensor, "prompts channels"]
+
+
+@dataclass(frozen=True, eq=False)
+class Packed:
+    """A batch's rows as one.
+
+    Attributes:
+        input_ids, position_ids: Of the packed tokens.
+        images: One for each run of placeholders among them.
+        index: Where each token of the rows has its hidden state: first come those of `outer`, then the packed ones; 0
+            at padding.
+        seen: What each packed token sees.
+        outer: Prompts that were computed already, if any.
+    """
+
+    input_ids: Int[Tensor, "1 packed"]
+    position_ids: Int[Tensor, "3 1 packed"]
+    images: tuple[ProcessedImage, ...]
+    index: Int[Tensor, "rows tokens"]
+    seen: Sight
+    outer: Outer | None = None
+
+    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
+        """See `layout.Layout`."""
+        if self.outer is not None:
+            key = torch.cat([self.outer.keys[layer], key], 2)
+            value = torch.cat([self.outer.values[layer], value], 2)
+        return tree_attention(query, key, value, self.seen, scale).transpose(1, 2)
+
+
+def pack(batch: Batch, image_token_id: int, device: torch.device) -> Packed:
+    """The rows of a batch, at least one, as a packed row on `device`."""
+    told = distinct_tokens(batch, image_token_id)
+    pieces = grown(told)
+    seen = sight(
+        ((piece.at, piece.at + len(piece)) for piece in pieces),
+        [Above((piece.at + len(piece), piece.end), (piece.at, piece.at + len(piece))) for piece in _inner(pieces)],
+        0,
+        device,
+    )
+    return packed_of(batch, pieces, seen, image_token_id, device)
+
+
+def packed_of(
+    batch: Batch,
+    pieces: Sequence[Piece],
+    seen: Sight,
+    image_token_id: int,
+    device: torch.device,
+    outer: Outer | None = None,
+) -> Packed:
+    """The tensors of these pieces, in order."""
+    offset = 0 if outer is None else len(outer.states)
+    index = torch.zeros(batch.input_ids.shape, dtype=torch.long)
+    images: list[ProcessedImage] = []
+    of_row = images_of_rows(batch)
+    for piece in pieces:
+        index[piece.rows, piece.start : piece.stop] = torch.arange(piece.at, piece.at + len(piece)) + offset
+        images += _pictures(batch, of_row[piece.rows[0]], piece, image_token_id)
+    ids = [batch.input_ids[piece.rows[0], piece.start : piece.stop] for piece in pieces]
+    positions = [batch.position_ids[:, piece.rows[0], piece.start : piece.stop] for piece in pieces]
+    return Packed(
+        torch.cat(ids)[None].to(device),
+        torch.cat(positions, 1)[:, None].to(device),
+        tuple(images),
+        index.to(device),
+        seen,
+        outer,
+    )
+
+
+def distinct_tokens(batch: Batch, image_token_id: int) -> list[np.ndarray]:
+    """(length,) int64 of each row: its tokens, in which placeholders of different pictures differ. Rows with the same
+    beginning here have the same hidden states there."""
+    ids, lengths = batch.input_ids.numpy(), batch.attention_mask.sum(1).tolist()
+    numbers: dict[str, int] = {}
+    rows = []
+    for row, images in enumerate(images_of_rows(batch)):
+        tokens = ids[row, : lengths[row]].copy()
+        if images:
+            names = [numbers.setdefault(image.sha256, len(numbers)) for image in images]
+            tokens[tokens == image_token_id] = -1 - np.repeat(names, [image.tokens for image in images])
+        rows.append(tokens)
+    return rows
+
+
+def images_of_rows(batch: Batch) -> list[list[ProcessedImage]]:
+    """The pictures of each row, in order."""
+    found: list[list[ProcessedImage]] = [[] for _ in range(len(batch))]
+    for image, row in zip(batch.images, batch.image_row, strict=True):
+        found[row].append(image)
+    return found
+
+
+def grown(told: Sequence[np.ndarray], start: int = 0) -> list[Piece]:
+    """The pieces of rows whose tokens begin at `start`, as a walk through the tree meets them."""
+    pieces: list[Piece] = []
+    _branches(told, list(range(len(told))), start, start, pieces)
+    at = 0
+    for piece in pieces:
+        piece.at, at = at, at + len(piece)
+    last = {row: piece for piece in pieces for row in piece.rows}
+    for piece in pieces:
+        below = max((last[row] for row in piece.rows), key=lambda found: found.at)
+        piece.end = below.at + len(below)
+    return pieces
+
+
+def _branches(told: Sequence[np.ndarray], rows: list[int], start: int, look: int, pieces: list[Piece]) -> None:
+    """Pieces of rows that are alike up to token `look`, of which tokens from `start` on are in no piece yet."""
+    parts: dict[int, list[int]] = {}
+    for row in rows:
+        if len(told[row]) > look:
+            parts.setdefault(int(told[row][look]), []).append(row)
+        elif look > start:  # a row that ends here, and whose last tokens were not worth a piece for all
+            pieces.append(Piece([row], start, look))
+    for part in parts.values():
+        stop = _common(told, part)
+        if len(part) == 1 or (stop - start) * (len(part) - 1) >= LEAST:
+            pieces.append(Piece(part, start, stop))
+            _branches(told, part, stop, stop, pieces)
+        else:
+            _branches(told, part, start, stop, pieces)
+
+
+def _common(told: Sequence[np.ndarray], rows: Sequence[int]) -> int:
+    """How many tokens these rows have in common from the first on."""
+    first = told[rows[0]]
+    common = len(first)
+    for row in rows[1:]:
+        shorter = min(common, len(told[row]))
+        differ = first[:shorter] != told[row][:shorter]
+        common = int(differ.argmax()) if differ.any() else shorter
+    return common
+
+
+def _inner(pieces: Sequence[Piece]) -> list[Piece]:
+    """Those that something hangs below."""
+    return [piece for piece in pieces if piece.end > piece.at + len(piece)]
+
+
+def _pictures(
+    batch: Batch, images: Sequence[ProcessedImage], piece: Piece, image_token_id: int
+) -> list[ProcessedImage]:
+    """Those whose placeholders are in a piece. A picture is never cut: where rows differ, they do from its first
+    token."""
+    placeholders = batch.input_ids[piece.rows[0], : piece.stop] == image_token_id
+    before, inside = int(placeholders[: piece.start].sum()), int(placeholders[piece.start :].sum())
+    found, seen = [], 0
+    for image in images:
+        if before <= seen < before + inside:
+            found.append(image)
+        seen += image.tokens
+    return found

@@ -1,0 +1,261 @@
+r"""Attention over rows that share prefixes, in one packed row: each key once, no mask, no copy of a prefix.
+
+A packed row holds the *pieces* of a tree one after another: a prompt, then the answers to it, then the next prompt. A
+token sees the tokens before it in its own piece, and all tokens of the pieces above. Softmax over a union of disjoint
+sets of keys is put together from softmaxes over each of them (as in FlashAttention, arXiv 2205.14135): with
+o_i, l_i = output and log-sum-exp of the scores over set i,
+
+    l = log sum_i exp(l_i),   o = sum_i exp(l_i - l) o_i.
+
+Backwards each set is taken by itself too: its kernel computes p = exp(score - l) from the *joint* l, and needs nothing
+else of the other sets than the joint o in D = sum_c do o (equation 4 of the same paper's backward pass). So the result
+and its gradients are those of one softmax over all that a token sees.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+# Pieces of up to so many tokens attend to themselves together, padded to the longest of them: by themselves each would
+# cost a call.
+SHORT = 192
+# How much of a padded bucket may be padding.
+WASTE = 0.25
+# Scores that exist at once where there is no kernel that does without them.
+SCORES = 1 << 25
+
+
+@dataclass(frozen=True)
+class Above:
+    """Tokens `queries` see all of `keys`: half-open ranges. Keys count from the first of the *outer* ones, those that
+    were computed in another pass, which come before the row's own."""
+
+    queries: tuple[int, int]
+    keys: tuple[int, int]
+
+
+@dataclass(frozen=True, eq=False)
+class Bucket:
+    """Short pieces that attend to themselves together. `places`: (pieces, longest), where their tokens stand in the
+    row, 0 where padded; `real`: False there."""
+
+    places: Int[Tensor, "pieces longest"]
+    real: Bool[Tensor, "pieces longest"]
+
+
+@dataclass(frozen=True, eq=False)
+class Sight:
+    """What each token of a packed row sees. `long`: ranges of pieces that attend to themselves alone; `buckets`: the
+    other pieces; `above`: what they see beyond themselves; `outer`: how many keys were computed in another pass."""
+
+    long: tuple[tuple[int, int], ...]
+    buckets: tuple[Bucket, ...]
+    above: tuple[Above, ...]
+    outer: int = 0
+
+
+def sight(pieces: Iterable[tuple[int, int]], above: Sequence[Above], outer: int, device: torch.device) -> Sight:
+    """The sight of pieces (half-open ranges, none of them empty, which cover the row)."""
+    by_length = sorted(pieces, key=lambda piece: piece[0] - piece[1])
+    long = tuple(piece for piece in by_length if piece[1] - piece[0] > SHORT)
+    buckets, bucket = [], list[tuple[int, int]]()
+    for piece in by_length[len(long) :]:
+        if bucket:
+            longest = bucket[0][1] - bucket[0][0]
+            tokens = sum(stop - start for start, stop in [*bucket, piece])
+            if tokens < (1 - WASTE) * longest * (len(bucket) + 1):
+                buckets.append(_bucket(bucket, device))
+                bucket = []
+        bucket.append(piece)
+    if bucket:
+        buckets.append(_bucket(bucket, device))
+    return Sight(long, tuple(buckets), tuple(above), outer)
+
+
+def _bucket(pieces: Sequence[tuple[int, int]], device: torch.device) -> Bucket:
+    starts = torch.tensor([start for start, _ in pieces])
+    lengths = torch.tensor([stop - start for start, stop in pieces])
+    column = torch.arange(int(lengths[0]))
+    real = column < lengths[:, None]
+    return Bucket((starts[:, None] + column).where(real, 0).to(device), real.to(device))
+
+
+def tree_attention(
+    query: Float[Tensor, "1 heads tokens channels"],
+    key: Float[Tensor, "1 key_heads keys channels"],
+    value: Float[Tensor, "1 key_heads keys channels"],
+    seen: Sight,
+    scale: float,
+) -> Float[Tensor, "1 heads tokens channels"]:
+    """Attention of each token to what it sees.
+
+    Args:
+        query: Of the row's tokens.
+        key: The outer keys, then the row's own: `keys` = `seen.outer` + `tokens`. `heads` is a multiple of
+            `key_heads`.
+        value: Likewise.
+        seen: What each token sees.
+        scale: Scores are multiplied by it.
+    """
+    return _TreeAttention.apply(query, key, value, seen, scale)
+
+
+class _TreeAttention(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor, seen: Sight, scale: float) -> Tensor:
+        run, _ = kernels(query.device)
+        outer = seen.outer
+        found = torch.empty(query.shape, dtype=torch.promote_types(query.dtype, torch.float32), device=query.device)
+        total = torch.empty(query.shape[:3], dtype=found.dtype, device=query.device)
+        for start, stop in seen.long:
+            keys = slice(outer + start, outer + stop)
+            o, logs = run(query[:, :, start:stop], key[:, :, keys], value[:, :, keys], True, scale)
+            found[:, :, start:stop], total[:, :, start:stop] = o, logs
+        for bucket in seen.buckets:
+            q, k, v = (_gathered(t, bucket, at) for t, at in ((query, 0), (key, outer), (value, outer)))
+            o, logs = run(q, k, v, True, scale)
+            places = bucket.places[bucket.real]
+            found[0, :, places] = o.transpose(0, 1)[:, bucket.real].to(found.dtype)
+            total[0, :, places] = logs.transpose(0, 1)[:, bucket.real].to(total.dtype)
+        for part in seen.above:
+            rows, keys = slice(*part.queries), slice(*part.keys)
+            o, logs = run(query[:, :, rows], key[:, :, keys], value[:, :, keys], False, scale)
+            before, own = total[:, :, rows], found[:, :, rows]
+            joint = torch.logaddexp(before, logs.to(before.dtype))
+            own.mul_((before - joint).exp_()[..., None]).addcmul_(o.to(own.dtype), (logs - joint).exp()[..., None])
+            before.copy_(joint)
+        found = found.to(query.dtype)
+        ctx.save_for_backward(query, key, value, found, total)
+        ctx.seen, ctx.scale = seen, scale
+        return found
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
+        query, key, value, found, total = ctx.saved_tensors
+        seen, scale, outer, given = ctx.seen, ctx.scale, ctx.seen.outer, gradients[0]
+        _, run = kernels(query.device)
+        to_query, to_key, to_value = torch.empty_like(query), torch.empty_like(key), torch.empty_like(value)
+        to_key[:, :, :outer], to_value[:, :, :outer] = 0, 0
+        # Each token attends to itself in one piece: what its own piece gives is written, what pieces below give added.
+        for start, stop in seen.long:
+            rows, keys = slice(start, stop), slice(outer + start, outer + stop)
+            to_query[:, :, rows], to_key[:, :, keys], to_value[:, :, keys] = run(
+                given[:, :, rows],
+                query[:, :, rows],
+                key[:, :, keys],
+                value[:, :, keys],
+                found[:, :, rows],
+                total[:, :, rows],
+                True,
+                scale,
+            )
+        for bucket in seen.buckets:
+            g, q, o = (_gathered(t, bucket, 0) for t in (given, query, found))
+            k, v = (_gathered(t, bucket, outer) for t in (key, value))
+            # At padding: probability 0, from a log-sum-exp that nothing reaches, and no gradient.
+            logs = total[0][:, bucket.places].masked_fill(~bucket.real, float("inf")).transpose(0, 1)
+            g = g.masked_fill(~bucket.real[:, None, :, None], 0)
+            places = bucket.places[bucket.real]
+            for target, at, part in zip(
+                (to_query, to_key, to_value), (0, outer, outer), run(g, q, k, v, o, logs, True, scale), strict=True
+            ):
+                target[0, :, places + at] = part.transpose(0, 1)[:, bucket.real]
+        for part in seen.above:
+            rows, keys = slice(*part.queries), slice(*part.keys)
+            more = run(
+                given[:, :, rows],
+                query[:, :, rows],
+                key[:, :, keys],
+                value[:, :, keys],
+                found[:, :, rows],
+                total[:, :, rows],
+                False,
+                scale,
+            )
+            to_query[:, :, rows] += more[0]
+            to_key[:, :, keys] += more[1]
+            to_value[:, :, keys] += more[2]
+        return to_query, to_key, to_value, None, None
+
+
+def _gathered(tensor: Tensor, bucket: Bucket, at: int) -> Tensor:
+    """(1, heads, tokens, channels) as (pieces, heads, longest, channels)."""
+    return tensor[0][:, bucket.places + at].transpose(0, 1)
+
+
+Forward = Callable[[Tensor, Tensor, Tensor, bool, float], tuple[Tensor, Tensor]]
+Backward = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, bool, float], tuple[Tensor, Tensor, Tensor]]
+
+
+def kernels(device: torch.device) -> tuple[Forward, Backward]:
+    """Attention over one set of keys, which also gives the log-sum-exp of the scores, and its backward pass, which
+    takes the joint output and log-sum-exp: torch's FlashAttention on CPU, plain matrix products elsewhere."""
+    return (_flash, _flash_backward) if device.type == "cpu" else (_plain, _plain_backward)
+
+
+def _flash(q: Tensor, k: Tensor, v: Tensor, causal: bool, scale: float) -> tuple[Tensor, Tensor]:
+    return torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(q, k, v, 0.0, causal, scale=scale)
+
+
+def _flash_backward(
+    g: Tensor, q: Tensor, k: Tensor, v: Tensor, o: Tensor, logs: Tensor, causal: bool, scale: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    return torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward(
+        g, q, k, v, o, logs, 0.0, causal, scale=scale
+    )
+
+
+def _plain(q: Tensor, k: Tensor, v: Tensor, causal: bool, scale: float) -> tuple[Tensor, Tensor]:
+    q, k, v = _exact(q), _exact(_repeated(k, q)), _exact(_repeated(v, q))
+    outputs, sums = [], []
+    for rows in _slices(q, k):
+        scores = _scores(q, k, rows, causal, scale)
+        sums.append(scores.logsumexp(-1))
+        outputs.append(torch.exp(scores - sums[-1][..., None]) @ v)
+    return torch.cat(outputs, 2), torch.cat(sums, 2)
+
+
+def _plain_backward(
+    g: Tensor, q: Tensor, k: Tensor, v: Tensor, o: Tensor, logs: Tensor, causal: bool, scale: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    dtype, heads, k, v = q.dtype, k.shape[1], _repeated(k, q), _repeated(v, q)
+    g, q, k, v, o = (_exact(t) for t in (g, q, k, v, o))
+    to_q, to_k, to_v = [], torch.zeros_like(k), torch.zeros_like(v)
+    for rows in _slices(q, k):
+        chances, upward = torch.exp(_scores(q, k, rows, causal, scale) - logs[:, :, rows, None]), g[:, :, rows]
+        to_v += chances.transpose(2, 3) @ upward
+        inner = (upward * o[:, :, rows]).sum(-1, keepdim=True)
+        to_scores = chances * (upward @ v.transpose(2, 3) - inner) * scale
+        to_q.append(to_scores @ k)
+        to_k += to_scores.transpose(2, 3) @ q[:, :, rows]
+    grouped = [t.unflatten(1, (heads, -1)).sum(2).to(dtype) for t in (to_k, to_v)]
+    return torch.cat(to_q, 2).to(dtype), grouped[0], grouped[1]
+
+
+def _scores(q: Tensor, k: Tensor, rows: slice, causal: bool, scale: float) -> Tensor:
+    scores = q[:, :, rows] @ k.transpose(2, 3) * scale
+    if causal:
+        column = torch.arange(k.shape[2], device=k.device)
+        scores = scores.masked_fill(column > column[rows, None], float("-inf"))
+    return scores
+
+
+def _exact(t: Tensor) -> Tensor:
+    """In float32 at least: 8 bits cannot hold a score."""
+    return t.to(torch.promote_types(t.dtype, torch.float32))
+
+
+def _slices(q: Tensor, k: Tensor) -> list[slice]:
+    """Queries in so many at once that their scores are bounded."""
+    at_once = max(1, SCORES // (q.shape[0] * q.shape[1] * k.shape[2]))
+    return [slice(start, min(start + at_once, q.shape[2])) for start in range(0, q.shape[2], at_once)]
+
+
+def _repeated(t: Tensor, q: Tensor) -> Tensor:
+    return t if t.shape[1] == q.shape[1] else t.repeat_interleave(q.shape[1] // t.shape[1], 1)

@@ -1,0 +1,37 @@
+"""A packed row, slowly: one dense mask of everything that each token sees."""
+
+import torch
+from transformers import PreTrainedModel
+
+from agent.model.forward import has_mrope
+from agent.model.tree import Packed
+
+
+def seen_by(packed: Packed) -> torch.Tensor:
+    """(packed, packed) bool: whether the token of a line sees that of a column. For packed rows without outer
+    prompts."""
+    length = packed.input_ids.shape[1]
+    mask = torch.zeros((length, length), dtype=torch.bool)
+    pieces = list(packed.seen.long)
+    for bucket in packed.seen.buckets:
+        pieces += [(int(p[0]), int(p[0]) + int(r.sum())) for p, r in zip(bucket.places, bucket.real, strict=True)]
+    for start, stop in pieces:
+        mask[start:stop, start:stop] = torch.ones((stop - start, stop - start)).tril().bool()
+    for part in packed.seen.above:
+        mask[slice(*part.queries), slice(*part.keys)] = True
+    return mask
+
+
+def dense_states(model: PreTrainedModel, packed: Packed) -> torch.Tensor:
+    """(packed, channels) last hidden states, by the model's own attention and the mask of `seen_by`; pictures go
+    through the tower as its own forward pass sends them."""
+    pixels = {}
+    if packed.images:
+        pixels["pixel_values"] = torch.cat([image.pixels for image in packed.images])
+        if has_mrope(model):
+            pixels["image_grid_thw"] = torch.tensor([image.grid for image in packed.images])
+    positions = packed.position_ids if has_mrope(model) else packed.position_ids[0]
+    mask = seen_by(packed)[None, None]
+    return model.base_model(
+        input_ids=packed.input_ids, attention_mask=mask, position_ids=positions, use_cache=False, **pixels
+    ).last_hidden_state[0]
