@@ -79,6 +79,8 @@ class EngineConfig:
         rollout: Who generates: "transformers", with the trainer's own weights where they are whole; "vllm", which
             needs `vllm`; or "remote", servers elsewhere.
         train: Who trains: "local", one process, or "fsdp2", as many as torchrun starts, with everything in shards.
+        sharing: How what siblings share is computed once in an update: "auto", the cheapest way that model and device
+            allow; "tree", in one packed row; "prefix", on a cache of the prompts; "none", whole rows, padded.
         offload: What waits in host memory while it is not needed: "none"; "optimizer", the optimizer's state; "all",
             also the weights of trainer, reference and critic. Weights that the sampler shares stay.
         vllm: Options of vLLM.
@@ -88,6 +90,7 @@ class EngineConfig:
 
     rollout: Literal["transformers", "vllm", "remote"] = "transformers"
     train: Literal["local", "fsdp2"] = "local"
+    sharing: Literal["auto", "tree", "prefix", "none"] = "auto"
     offload: Literal["none", "optimizer", "all"] = "none"
     vllm: VllmConfig = field(default_factory=VllmConfig)
     remote: RemoteConfig = field(default_factory=RemoteConfig)

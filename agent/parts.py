@@ -27,6 +27,7 @@ from .model import lora
 from .model.boxes import with_boxes
 from .model.four_bit import quantize
 from .model.load import VLM, load_vlm
+from .model.states import share
 from .model.tiny import make_tiny_vlm
 from .model.trainable import freeze, gradient_norms, parameter_groups
 from .roles.actor import Actor
@@ -208,6 +209,7 @@ def build(config: Config, folder: Path, checkpoint: Path | None, ranks: Ranks = 
     # What is sharded begins in float32, which the optimizer moves, and in host memory: the device holds shards only.
     quantized = config.model.lora.quantize != "none"
     vlm = load_vlm(origin, "float32" if sharded else dtype, "cpu" if sharded or quantized else device)
+    share(vlm.model, config.engine.sharing)
     _choose_trained(config, vlm)
     if quantized:
         quantize(vlm.model, device)
@@ -286,7 +288,9 @@ def _reference(config: Config, actor: Actor, start: Path, checkpoint: Path | Non
     if config.model.lora.rank and checkpoint is None and not sharded:
         return Reference(actor)
     device, dtype = placement(config.model)
-    return Reference(replace(actor, model=load_vlm(origin, dtype, device).model), copied=False)
+    model = load_vlm(origin, dtype, device).model
+    share(model, config.engine.sharing)
+    return Reference(replace(actor, model=model), copied=False)
 
 
 def placement(model: ModelConfig) -> tuple[str, str]:

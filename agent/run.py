@@ -26,6 +26,7 @@ from .evaluate import (
 from .evaluation.baselines import baseline_scores
 from .interrupt import Interrupt
 from .model.boxes import with_boxes
+from .model.states import reason
 from .parts import Parts, build, environment_spec
 from .progress import Progress
 from .records import write_trajectories
@@ -84,6 +85,8 @@ def _run(config: Config, directory: RunDirectory, progress: Progress, stop: Inte
         checkpoint, continued = directory.latest, 0
     parts = build(config, directory.path, checkpoint, ranks)
     clock.add("start-up", perf_counter() - started)
+    if why := reason(parts.vlm.model):
+        progress.warn(f"what siblings share is not computed in one packed row with this model: {why}")
     # A split that is too small is better told now than after the cold start.
     start = config.cold_start
     checked = start.check_episodes if start.sources and start.stop_at < 1.0 else 0

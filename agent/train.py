@@ -27,6 +27,7 @@ from .evaluate import evaluate_policy, primary_metric, scores_of
 from .illness import Watch
 from .interrupt import Interrupt
 from .lesson import Lesson, mini_batches, prepare, rewards_of, taught
+from .model.states import packs
 from .objective.aggregation import trajectory_weights
 from .objective.kl import adapted
 from .parts import Parts
@@ -140,6 +141,7 @@ def learner_of(config: Config, parts: Parts) -> Learner:
         parts.train_engine,
         parts.algorithm,
         config.optimizer.micro_batch_tokens,
+        packs(parts.vlm.model),
     )
 
 
@@ -169,7 +171,7 @@ def learn(
             continue
         part = selected(learner, experience.of_trajectories(here))
         if learner.critic is not None and not learner.critic.shared:
-            pieces.append(learner.critic.update(part, learner.micro_batch_tokens, learner.listener))
+            pieces.append(learner.critic.update(part, learner.micro_batch_tokens, learner.listener, learner.packed))
         if warming and learner.critic is not None and not learner.critic.shared:
             parts.train_engine.skip()
             continue

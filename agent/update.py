@@ -17,6 +17,7 @@ from .engine.experience import Experience
 from .engine.local import LocalEngine
 from .listener import Listener
 from .micro_loss import Said, micro_loss
+from .model.kept_prompts import KeptPrompts
 from .objective.signature import call
 from .roles.actor import Actor
 from .roles.critic import Critic
@@ -25,7 +26,11 @@ from .roles.reference import Reference
 
 @dataclass(frozen=True, eq=False)
 class Learner:
-    """Who takes part in an update, and by which algorithm. `listener`: who hears of it, if the step is recorded."""
+    """Who takes part in an update, and by which algorithm.
+
+    `micro_batch_tokens`: at most, in a micro-batch, see `Batch.spans`, as `packed` is. `kept`: prompts that the rollout
+    ran with the weights as they are. `listener`: who hears of it, if the step is recorded.
+    """
 
     actor: Actor
     reference: Reference | None
@@ -33,6 +38,8 @@ class Learner:
     engine: LocalEngine
     algorithm: Algorithm
     micro_batch_tokens: int
+    packed: bool = False
+    kept: KeptPrompts | None = None
     listener: Listener | None = None
 
     @torch.no_grad()
@@ -40,7 +47,7 @@ class Learner:
         """The policy's, as it is now, in micro-batches; on the CPU."""
         self.actor.model.train()
         pieces = []
-        for micro, _ in self.engine.passes(batch.split(self.micro_batch_tokens)):
+        for micro, _ in self.engine.passes(batch.split(self.micro_batch_tokens, packed=self.packed)):
             if micro is None:
                 self.engine.run(self.actor.idle)
             else:
@@ -48,7 +55,7 @@ class Learner:
         return joined(batch, pieces)
 
     def _logprobs(self, micro: Batch) -> Float[Tensor, "rows tokens"]:
-        return self.actor.logprobs(micro)[0]
+        return self.actor.logprobs(micro, self.actor.states(micro, self.kept))[0]
 
     def forward(
         self, micro: Batch, value_only: bool = False
@@ -57,7 +64,7 @@ class Learner:
 
         value_only: The trunk gets no gradient from the values.
         """
-        states = self.actor.states(micro)
+        states = self.actor.states(micro, self.kept)
         entropy_gradient = self.algorithm.config.entropy_coef != 0
         logprobs, entropy = self.actor.logprobs(micro, states, entropy_gradient=entropy_gradient)
         if self.critic is None or not self.critic.shared:
@@ -67,7 +74,7 @@ class Learner:
     def reference_logprobs(self, batch: Batch) -> Float[Tensor, "rows tokens"]:
         """The reference's, in micro-batches; on the CPU."""
         assert self.reference is not None
-        return joined(batch, map(self.reference.logprobs, batch.split(self.micro_batch_tokens)))
+        return joined(batch, map(self.reference.logprobs, batch.split(self.micro_batch_tokens, packed=self.packed)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,7 +112,7 @@ def accumulate_gradient(
     pieces, largest, greatest = [], 0.0, 0.0
     learner.actor.model.train()
     for micro, last in learner.engine.passes(
-        experience.split(learner.micro_batch_tokens, algorithm.whole_trajectories)
+        experience.split(learner.micro_batch_tokens, algorithm.whole_trajectories, learner.packed)
     ):
         if micro is None:
             learner.engine.backward(learner.engine.run(learner.actor.idle), last)
@@ -129,6 +136,8 @@ def accumulate_gradient(
         learner.engine.backward(loss, last)
         largest, greatest = max(largest, found.largest), max(greatest, found.greatest)
         pieces.append(logprobs.detach())
+    if learner.kept is not None:
+        learner.kept.backward()
     shares = ranks.gathered((dict(sums), largest, greatest))
     for share, _, _ in shares[: ranks.rank] + shares[ranks.rank + 1 :]:
         sums.update(share)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -19,6 +20,7 @@ from ..model.positions import mrope_positions
 from ..model.processor import ProcessedImage
 from ..types import Row
 
+Prompt: TypeAlias = tuple[bytes, tuple[str, ...]]
 TOKENS = ("input_ids", "attention_mask", "action_mask", "sampler_logprobs", "advantages", "turns")
 
 
@@ -64,26 +66,41 @@ class Batch:
         before[:, :-1] = self.action_mask[:, 1:]
         return before
 
-    def spans(self, max_tokens: int, whole: bool = False) -> Iterator[tuple[int, int, int]]:
-        """(first row, row after the last, width) of micro-batches: neighbouring rows, padded no further than their own
-        longest and holding at most `max_tokens` padded tokens. What is longer by itself stands alone: a row, or with
-        `whole` a trajectory, whose rows then stay together."""
+    def spans(self, max_tokens: int, whole: bool = False, packed: bool = False) -> Iterator[tuple[int, int, int]]:
+        """(first row, row after the last, width) of micro-batches: neighbouring rows, cut to their own longest and
+        holding at most `max_tokens` tokens, padding included; `packed`: of padding none, and of equal prompts one. What
+        is longer by itself stands alone: a row, or with `whole` a trajectory, whose rows then stay together."""
         lengths = self.attention_mask.sum(1).tolist()
         owners = self.trajectory.tolist() if whole else list(range(len(self)))
         units = [i for i in range(len(self)) if i == 0 or owners[i] != owners[i - 1]] + [len(self)]
-        start = width = 0
+        prompts = self.prompts() if packed else []
+        start = 0
         for first, after in pairwise(units):
-            wider = max(width, *lengths[first:after])
-            if first > start and wider * (after - start) > max_tokens:
-                yield start, first, width
-                start, wider = first, max(lengths[first:after])
-            width = wider
+            if first > start:
+                if packed:
+                    held = _packed(prompts[start:after], lengths[start:after], self.prompt_length[start:after])
+                else:
+                    held = max(lengths[start:after]) * (after - start)
+                if held > max_tokens:
+                    yield start, first, max(lengths[start:first])
+                    start = first
         if len(self):
-            yield start, len(self), width
+            yield start, len(self), max(lengths[start:])
 
-    def split(self, max_tokens: int, whole: bool = False) -> Iterator[Batch]:
+    def prompts(self) -> list[Prompt]:
+        """What rows must have in common to share their prompt: its tokens and the hashes of its pictures."""
+        ids, counts = self.input_ids.numpy(), self.prompt_images.tolist()
+        pictures: list[list[str]] = [[] for _ in range(len(self))]
+        for image, row in zip(self.images, self.image_row, strict=True):
+            pictures[row].append(image.sha256)
+        return [
+            (ids[row, :length].tobytes(), tuple(pictures[row][: counts[row]]))
+            for row, length in enumerate(self.prompt_length.tolist())
+        ]
+
+    def split(self, max_tokens: int, whole: bool = False, packed: bool = False) -> Iterator[Batch]:
         """The batch in micro-batches, see `spans`."""
-        for start, stop, width in self.spans(max_tokens, whole):
+        for start, stop, width in self.spans(max_tokens, whole, packed):
             yield self.select(range(start, stop), width)
 
     def select(self, rows: Sequence[int], width: int | None = None) -> Batch:
@@ -98,6 +115,12 @@ class Batch:
             images=tuple(self.images[i] for i in kept),
             image_row=tuple(place[self.image_row[i]] for i in kept),
         )
+
+
+def _packed(prompts: Sequence[Prompt], lengths: Sequence[int], prompt_lengths: Tensor) -> int:
+    """Tokens of rows of which equal prompts count once."""
+    distinct = dict(zip(prompts, prompt_lengths.tolist(), strict=True))
+    return sum(lengths) - int(prompt_lengths.sum()) + sum(distinct.values())
 
 
 def joined(batch: Batch, pieces: Iterable[Float[Tensor, "rows tokens"]]) -> Float[Tensor, "rows tokens"]:

@@ -41,9 +41,9 @@ class Experience:
         cut = {name: None if tensor is None else tensor[which, :width] for name, tensor in beside.items()}
         return Experience(self.batch.select(rows, width), **cut)
 
-    def split(self, max_tokens: int, whole: bool = False) -> Iterator[Experience]:
+    def split(self, max_tokens: int, whole: bool = False, packed: bool = False) -> Iterator[Experience]:
         """In micro-batches, see `Batch.spans`."""
-        for start, stop, width in self.batch.spans(max_tokens, whole):
+        for start, stop, width in self.batch.spans(max_tokens, whole, packed):
             yield self.select(range(start, stop), width)
 
     def with_advantages(self, advantages: Float[Tensor, "rows tokens"]) -> Experience:

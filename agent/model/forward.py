@@ -21,6 +21,7 @@ def hidden_states(
     images: Sequence[ProcessedImage],
     cache: Cache | None = None,
     layout: Layout | None = None,
+    once: bool = True,
 ) -> torch.Tensor:
     """Last hidden states of the language model.
 
@@ -34,13 +35,14 @@ def hidden_states(
         images: One for each run of placeholders in `input_ids`, in reading order over rows; equal ones may repeat.
         cache: Continued in place, if given.
         layout: Says what each token sees, in place of mask and cache; only for a model that `layout.takes_layouts`.
+        once: Encode equal pictures once; False: as often as they occur, as whoever shares nothing does.
 
     Returns:
         (batch, length, hidden).
     """
     placement = placement_of(model)
     seen = images or ([placement.companion] if placement is not None else [])
-    encoded: Any = _encoded(model, seen) if seen else None
+    encoded: Any = _encoded(model, seen, once) if seen else None
     output = model.base_model(
         input_ids=input_ids,
         attention_mask=attention_mask if layout is None else no_mask(input_ids.device),
@@ -108,15 +110,16 @@ def plain_inputs(
     return inputs
 
 
-def _encoded(model: PreTrainedModel, images: Sequence[ProcessedImage]) -> object:
-    distinct = {image.sha256: image for image in images}
-    index = {sha256: i for i, sha256 in enumerate(distinct)}
+def _encoded(model: PreTrainedModel, images: Sequence[ProcessedImage], once: bool) -> object:
+    names = [image.sha256 if once else str(number) for number, image in enumerate(images)]
+    distinct = dict(zip(names, images, strict=True))
+    index = {name: i for i, name in enumerate(distinct)}
     pixels = torch.cat([image.pixels for image in distinct.values()]).to(device_of(model))
     grids = torch.tensor([image.grid for image in distinct.values()], device=device_of(model))
     # LLaVA's pictures are all of one size, and its tower is told nothing about it.
     sizes = {"image_grid_thw": grids} if has_mrope(model) else {}
     output = model.base_model.get_image_features(pixels, **sizes, return_dict=True)
-    order = [index[image.sha256] for image in images]
+    order = [index[name] for name in names]
     output.pooler_output = tuple(output.pooler_output[i] for i in order)
     # Qwen3-VL also feeds features of earlier vision layers to the first layers of the language model.
     if getattr(output, "deepstack_features", None) is not None:

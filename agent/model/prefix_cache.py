@@ -24,7 +24,7 @@ def prefix_states(model: PreTrainedModel, batch: Batch) -> Float[Tensor, "rows t
     Valid from the last token of each row's prompt on; before it, and at padding, they may be anything. A model that
     checkpoints gradients does not go together with a cache.
     """
-    keys = _prompt_keys(batch)
+    keys = batch.prompts()
     distinct = list(dict.fromkeys(keys))
     first = [keys.index(key) for key in distinct]
     cache = DynamicCache(config=model.config.get_text_config())
@@ -81,18 +81,6 @@ def _run_rest(
     )
     last = (torch.arange(len(batch), device=device), batch.prompt_length.to(device) - 1)
     return full.index_put(last, prompt_states)
-
-
-def _prompt_keys(batch: Batch) -> list[tuple[bytes, tuple[str, ...]]]:
-    """What two rows must have in common to share their prompt: its tokens and its pictures."""
-    ids = batch.input_ids.numpy()
-    return [
-        (
-            ids[row, :length].tobytes(),
-            tuple(image.sha256 for image in _images(batch, row)[: int(batch.prompt_images[row])]),
-        )
-        for row, length in enumerate(batch.prompt_length.tolist())
-    ]
 
 
 def _images(batch: Batch, row: int) -> list:

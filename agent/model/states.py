@@ -4,7 +4,7 @@ Three ways lead to the same states, up to rounding, and to the same gradients:
 
     tree     one packed row without padding; what rows share is in it once (`tree`)
     prefix   prompts first, then what follows them on top of their repeated keys and values (`prefix_cache`)
-    none     whole rows, padded to the longest
+    none     whole rows, padded to the longest; asked for by name, every row encodes its own pictures, too
 
 Which of them a model allows is a matter of its layers (`layout.why_not`), of how it is spread over processes, and of
 gradient checkpointing; among those the one is taken that multiplies least.
@@ -22,6 +22,7 @@ from transformers import PreTrainedModel
 
 from ..engine.batching import Batch
 from .forward import device_of, hidden_states, placement_of
+from .kept_prompts import KeptPrompts
 from .layout import takes_layouts, why_not
 from .prefix_cache import prefix_states
 from .tree import pack
@@ -68,7 +69,9 @@ def ways(model: PreTrainedModel) -> tuple[Sharing, ...]:
     """The ways that are open to a model, besides whole rows."""
     asked = sharing_of(model)
     found: list[Sharing] = []
-    if asked in ("auto", "tree") and takes_layouts(model):
+    # On a CPU it has kernels that scores do not pass through memory for; elsewhere plain products, only if asked for.
+    wanted = asked == "tree" or (asked == "auto" and device_of(model).type == "cpu")
+    if wanted and takes_layouts(model):
         found.append("tree")
     # Processes that share a model must go through its modules equally often, and with checkpointing there is no cache.
     alone = placement_of(model) is None and not getattr(model, "is_gradient_checkpointing", False)
@@ -83,14 +86,18 @@ def packs(model: PreTrainedModel) -> bool:
 
 
 def reason(model: PreTrainedModel) -> str:
-    """Why what rows share is not computed once in the best of ways, "" if it is or nobody asked for it."""
-    return "" if sharing_of(model) not in ("auto", "tree") else why_not(model)
+    """Why what rows share cannot be computed in one packed row, "" if it can or nobody asked for it."""
+    return why_not(model) if sharing_of(model) in ("auto", "tree") else ""
 
 
-def batch_states(model: PreTrainedModel, batch: Batch) -> States:
-    """Last hidden states of a batch's rows, at least one."""
+def batch_states(model: PreTrainedModel, batch: Batch, kept: KeptPrompts | None = None) -> States:
+    """Last hidden states of a batch's rows, at least one. kept: Prompts that were run with these weights already, which
+    a packed row begins from."""
     open_ways, device, work = ways(model), device_of(model), layer_work(model)
-    packed = pack(batch, model.config.image_token_id, device) if "tree" in open_ways else None
+    packed = None
+    if "tree" in open_ways:
+        outer = None if kept is None else kept.outer(batch.prompts())
+        packed = pack(batch, model.config.image_token_id, device, outer)
     costs: dict[Sharing, float] = {"none": padded_work(work, batch)}
     if packed is not None:
         costs["tree"] = packed_work(work, packed)
@@ -102,11 +109,11 @@ def batch_states(model: PreTrainedModel, batch: Batch) -> States:
     chosen = min(costs, key=lambda way: (costs[way], ("tree", "prefix", "none").index(way)))
     if chosen == "tree" and packed is not None:
         flat = hidden_states(model, packed.input_ids, None, packed.position_ids, packed.images, layout=packed)
-        return States(flat[0], packed.index)
+        return States(flat[0] if packed.outer is None else torch.cat([packed.outer.states, flat[0]]), packed.index)
     if chosen == "prefix":
         hidden = prefix_states(model, batch)
     else:
         inputs = (each.to(device) for each in (batch.input_ids, batch.attention_mask, batch.position_ids))
-        hidden = hidden_states(model, *inputs, batch.images)
+        hidden = hidden_states(model, *inputs, batch.images, once=sharing_of(model) != "none")
     index = torch.arange(batch.input_ids.numel(), device=device).view(batch.input_ids.shape)
     return States(hidden.flatten(0, 1), index)

@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from ..engine.batching import Batch
+from ..engine.batching import Batch, Prompt
 from .processor import ProcessedImage
 from .tree_attention import Above, Sight, sight, tree_attention
 
@@ -43,10 +43,12 @@ class Piece:
 class Outer:
     """Prompts that were computed already, whose keys and values every layer puts before its own.
 
-    keys, values: By layer, (1, key_heads, tokens, channels), the prompts one after another. `states`: (prompts,
-    channels), the last hidden state of each.
+    `keys`, `values`: by layer, the prompts one after another; `ranges`: where each of them stands there. `states`: the
+    last hidden state of each.
     """
 
+    names: Sequence[Prompt]
+    ranges: Sequence[tuple[int, int]]
     keys: Sequence[Float[Tensor, "1 key_heads tokens channels"]]
     values: Sequence[Float[Tensor, "1 key_heads tokens channels"]]
     states: Float[Tensor, "prompts channels"]
@@ -80,35 +82,39 @@ class Packed:
         return tree_attention(query, key, value, self.seen, scale).transpose(1, 2)
 
 
-def pack(batch: Batch, image_token_id: int, device: torch.device) -> Packed:
-    """The rows of a batch, at least one, as a packed row on `device`."""
-    told = distinct_tokens(batch, image_token_id)
-    pieces = grown(told)
-    seen = sight(
-        ((piece.at, piece.at + len(piece)) for piece in pieces),
-        [Above((piece.at + len(piece), piece.end), (piece.at, piece.at + len(piece))) for piece in _inner(pieces)],
-        0,
-        device,
-    )
-    return packed_of(batch, pieces, seen, image_token_id, device)
+def pack(batch: Batch, image_token_id: int, device: torch.device, outer: Outer | None = None) -> Packed:
+    """The rows of a batch, at least one, as a packed row on `device`.
 
-
-def packed_of(
-    batch: Batch,
-    pieces: Sequence[Piece],
-    seen: Sight,
-    image_token_id: int,
-    device: torch.device,
-    outer: Outer | None = None,
-) -> Packed:
-    """The tensors of these pieces, in order."""
-    offset = 0 if outer is None else len(outer.states)
+    outer: Prompts that were computed already; of rows that begin with one of them only the rest is packed.
+    """
+    told, names = distinct_tokens(batch, image_token_id), batch.prompts()
+    pieces: list[Piece] = []
+    above: list[Above] = []
+    known = {} if outer is None else dict(zip(outer.names, outer.ranges, strict=True))
+    for name, keys in known.items():
+        rows = [row for row, begins in enumerate(names) if begins == name]
+        if rows:
+            below = grown(told, rows, int(batch.prompt_length[rows[0]]), _end(pieces))
+            above.append(Above((_end(pieces), _end(below)), keys))
+            pieces += below
+    pieces += grown(told, [row for row, begins in enumerate(names) if begins not in known], 0, _end(pieces))
+    count = 0 if outer is None else outer.keys[0].shape[2]
+    for piece in pieces:
+        stop = piece.at + len(piece)
+        if piece.end > stop:  # something hangs below it
+            above.append(Above((stop, piece.end), (count + piece.at, count + stop)))
+    seen = sight([(piece.at, piece.at + len(piece)) for piece in pieces], above, count, device)
     index = torch.zeros(batch.input_ids.shape, dtype=torch.long)
+    first = 0 if outer is None else len(outer.names)
     images: list[ProcessedImage] = []
     of_row = images_of_rows(batch)
     for piece in pieces:
-        index[piece.rows, piece.start : piece.stop] = torch.arange(piece.at, piece.at + len(piece)) + offset
+        index[piece.rows, piece.start : piece.stop] = torch.arange(piece.at, piece.at + len(piece)) + first
         images += _pictures(batch, of_row[piece.rows[0]], piece, image_token_id)
+    places = {name: place for place, name in enumerate(known)}
+    for row, name in enumerate(names):
+        if name in places:
+            index[row, int(batch.prompt_length[row]) - 1] = places[name]
     ids = [batch.input_ids[piece.rows[0], piece.start : piece.stop] for piece in pieces]
     positions = [batch.position_ids[:, piece.rows[0], piece.start : piece.stop] for piece in pieces]
     return Packed(
@@ -119,6 +125,11 @@ def packed_of(
         seen,
         outer,
     )
+
+
+def _end(pieces: Sequence[Piece]) -> int:
+    """Where the packed tokens of pieces end."""
+    return pieces[-1].at + len(pieces[-1]) if pieces else 0
 
 
 def distinct_tokens(batch: Batch, image_token_id: int) -> list[np.ndarray]:
@@ -144,17 +155,16 @@ def images_of_rows(batch: Batch) -> list[list[ProcessedImage]]:
     return found
 
 
-def grown(told: Sequence[np.ndarray], start: int = 0) -> list[Piece]:
-    """The pieces of rows whose tokens begin at `start`, as a walk through the tree meets them."""
+def grown(told: Sequence[np.ndarray], rows: Sequence[int], start: int = 0, at: int = 0) -> list[Piece]:
+    """The pieces of some rows, which are alike up to their token `start`, from there on; as a walk through the tree
+    meets them, packed from `at` on."""
     pieces: list[Piece] = []
-    _branches(told, list(range(len(told))), start, start, pieces)
-    at = 0
+    _branches(told, list(rows), start, start, pieces)
     for piece in pieces:
         piece.at, at = at, at + len(piece)
     last = {row: piece for piece in pieces for row in piece.rows}
     for piece in pieces:
-        below = max((last[row] for row in piece.rows), key=lambda found: found.at)
-        piece.end = below.at + len(below)
+        piece.end = max(last[row].at + len(last[row]) for row in piece.rows)
     return pieces
 
 
@@ -184,11 +194,6 @@ def _common(told: Sequence[np.ndarray], rows: Sequence[int]) -> int:
         differ = first[:shorter] != told[row][:shorter]
         common = int(differ.argmax()) if differ.any() else shorter
     return common
-
-
-def _inner(pieces: Sequence[Piece]) -> list[Piece]:
-    """Those that something hangs below."""
-    return [piece for piece in pieces if piece.end > piece.at + len(piece)]
 
 
 def _pictures(

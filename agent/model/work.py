@@ -58,8 +58,7 @@ def packed_work(work: Work, packed: Packed) -> float:
 
 def prefix_work(work: Work, batch: Batch) -> float:
     """Distinct prompts, padded to the longest, and what follows them, padded to the longest."""
-    lengths, prompts = batch.attention_mask.sum(1), batch.prompt_length
-    distinct = len({row[:length].numpy().tobytes() for row, length in zip(batch.input_ids, prompts, strict=True)})
+    lengths, prompts, distinct = batch.attention_mask.sum(1), batch.prompt_length, len(set(batch.prompts()))
     longest, rest = int(prompts.max()), int((lengths - prompts).max())
     below = len(batch) * rest
     pairs = distinct * longest * (longest + 1) / 2 + below * (longest + (rest + 1) / 2)

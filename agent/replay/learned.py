@@ -52,7 +52,7 @@ def learned_again(config: Config, parts: PlayedParts, recorded: RecordedStep, gr
     around, shares = recorded.around, recorded.shares
     assert around is not None and shares is not None
     device = torch.device("cuda" if around.device.startswith("cuda") and torch.cuda.is_available() else "cpu")
-    here = circumstances(around.kl_coef, around.processes, device)
+    here = circumstances(around.kl_coef, around.processes, device, around.packed)
     again = LearnedAgain(near="" if here.machine == around.machine else around.machine)
     threads = torch.get_num_threads()
     torch.set_num_threads(around.threads)  # in how many parts numbers are added up

@@ -120,7 +120,9 @@ class PlayedCritic(Critic):
         self.engine = None if self.shared else StillEngine(own, updates, ranks, steps_taken)
         self.tape = tape
 
-    def values(self, batch: Batch, micro_batch_tokens: int, trunk_engine: Any = None) -> tuple[Tensor, Tensor]:
+    def values(
+        self, batch: Batch, micro_batch_tokens: int, trunk_engine: Any = None, packed: bool = False
+    ) -> tuple[Tensor, Tensor]:
         at_tokens = self.tape.next("values", batch).cpu()
         return at_tokens, self.tape.flat("final_values", len(batch), "rows").cpu()
 
@@ -202,6 +204,7 @@ def played(
         engine,
         algorithm,
         config.optimizer.micro_batch_tokens,
+        around.packed,
         tape=tape,
     )
     return learner, replace(parts, kl_coef=around.kl_coef, ranks=ranks, train_engine=engine)

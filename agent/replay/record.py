@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ..lesson import Lesson
 from ..model.processor import ProcessedImage
+from ..model.states import packs
 from ..parts import Parts
 from ..records import write_trajectories
 from ..tracking.samples import Sample, samples_of
@@ -16,7 +17,7 @@ from .recording import Recording, circumstances, fields_of, write_tensors
 
 def recording_of(parts: Parts) -> Recording:
     """For a step that begins now."""
-    return Recording(circumstances(parts.kl_coef, parts.ranks.size, parts.memory.device))
+    return Recording(circumstances(parts.kl_coef, parts.ranks.size, parts.memory.device, packs(parts.vlm.model)))
 
 
 def record(

@@ -37,6 +37,7 @@ class Circumstances:
         device: Where the losses were computed: the name of the accelerator, or the instructions of the processor.
         threads: That torch added numbers up with.
         torch: Its version.
+        packed: How tokens of micro-batches were counted, see `Batch.spans`.
     """
 
     kl_coef: float
@@ -44,16 +45,18 @@ class Circumstances:
     device: str
     threads: int
     torch: str
+    packed: bool = False  # of records from before rows were packed
 
     @property
     def machine(self) -> str:
         return f"{self.device}, torch {self.torch}"
 
 
-def circumstances(kl_coef: float, processes: int, device: torch.device) -> Circumstances:
+def circumstances(kl_coef: float, processes: int, device: torch.device, packed: bool) -> Circumstances:
     """As they are in this process."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else torch.backends.cpu.get_cpu_capability()
-    return Circumstances(kl_coef, processes, f"{device.type} {name}", torch.get_num_threads(), torch.__version__)
+    where = f"{device.type} {name}"
+    return Circumstances(kl_coef, processes, where, torch.get_num_threads(), torch.__version__, packed)
 
 
 class Recording:

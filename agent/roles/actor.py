@@ -12,6 +12,7 @@ from transformers import PreTrainedModel
 from ..engine.batching import Batch
 from ..model.chunked_logprobs import chunked_logprobs
 from ..model.forward import device_of, hidden_states, next_token_logits
+from ..model.kept_prompts import KeptPrompts
 from ..model.states import States, batch_states
 
 
@@ -35,9 +36,10 @@ class Actor:
         hidden = hidden_states(self.model, one, one, torch.zeros((3, 1, 1), dtype=torch.long, device=device), [])
         return 0.0 * next_token_logits(self.model, hidden).float().sum()
 
-    def states(self, batch: Batch) -> States:
-        """Last hidden states, valid from the last token of each row's prompt on; what rows share is run once."""
-        return batch_states(self.model, batch)
+    def states(self, batch: Batch, kept: KeptPrompts | None = None) -> States:
+        """Last hidden states, valid from the last token of each row's prompt on; what rows share is run once. kept:
+        Prompts that were run with these weights already."""
+        return batch_states(self.model, batch, kept)
 
     def logprobs(
         self, batch: Batch, states: States | None = None, entropy_gradient: bool = False

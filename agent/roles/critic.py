@@ -59,18 +59,19 @@ class Critic:
 
     @torch.no_grad()
     def values(
-        self, batch: Batch, micro_batch_tokens: int, trunk_engine: LocalEngine | None = None
+        self, batch: Batch, micro_batch_tokens: int, trunk_engine: LocalEngine | None = None, packed: bool = False
     ) -> tuple[Float[Tensor, "rows tokens"], Float[Tensor, " rows"]]:
         """Values before each action token, and at the end of each row, as the critic is now; on the CPU.
 
         trunk_engine: Of the policy, through which a shared trunk is run.
+        packed: How tokens of a micro-batch are counted, see `Batch.spans`.
         """
         engine = self.engine or trunk_engine
         self.offload.require()
         if engine is None:
-            pieces = [self.model(micro) for micro in batch.split(micro_batch_tokens)]
+            pieces = [self.model(micro) for micro in batch.split(micro_batch_tokens, packed=packed)]
         else:
-            passes = engine.passes(batch.split(micro_batch_tokens))
+            passes = engine.passes(batch.split(micro_batch_tokens, packed=packed))
             done = [(micro, engine.run(partial(self._pass, micro))) for micro, _ in passes]
             pieces = [found for micro, found in done if micro is not None]
         final = [piece[1].cpu() for piece in pieces]
@@ -97,7 +98,11 @@ class Critic:
         return loss, {"value_loss": float(loss.detach())}
 
     def update(
-        self, experience: Experience, micro_batch_tokens: int, listener: Listener | None = None
+        self,
+        experience: Experience,
+        micro_batch_tokens: int,
+        listener: Listener | None = None,
+        packed: bool = False,
     ) -> dict[str, float]:
         """One step of an own trunk on a mini-batch."""
         assert self.engine is not None and experience.valued is not None
@@ -105,7 +110,7 @@ class Critic:
         count = max(1, int(ranks.total(experience.valued.sum())))
         sums: Counter[str] = Counter()
         self.model.train()
-        for micro, last in self.engine.passes(experience.split(micro_batch_tokens)):
+        for micro, last in self.engine.passes(experience.split(micro_batch_tokens, packed=packed)):
             values, _ = self.engine.run(partial(self._pass, None if micro is None else micro.batch))
             if micro is None:
                 self.engine.backward(values, last)

@@ -217,3 +217,17 @@ def test_chosen_rows_keep_what_belongs_to_them(one_renderer: Renderer, picture: 
     ]
     assert torch.equal(chosen.input_ids, batch.input_ids[[1, 2, 4]])
     assert torch.equal(chosen.position_ids, batch.position_ids[:, [1, 2, 4]])
+
+
+def test_packed_micro_batches_count_a_shared_prompt_once_and_no_padding(
+    one_renderer: Renderer, picture: Picture
+) -> None:
+    prompts = [one_renderer.prompt("How many? " * 9, (picture(30, 30, kind),)) for kind in (1, 2)]
+    lengths = (3, 20, 5, 4)
+    rows = [Row((p, Segment("action", tuple(range(n)), 0))) for p in prompts for n in lengths]
+    batch = batch_of(one_renderer, rows)
+    group = len(prompts[0].token_ids) + sum(lengths)
+    assert [b.trajectory.tolist() for b in batch.split(group, packed=True)] == [[0, 1, 2, 3], [4, 5, 6, 7]]
+    assert len(list(batch.split(2 * group, packed=True))) == 1
+    assert [len(b) for b in batch.split(group - 1, packed=True)] == [3, 1, 3, 1]
+    assert len(list(batch.split(2 * group))) > 2  # padded, and each with its prompt

@@ -12,7 +12,7 @@ from agent.model.tree import Piece, grown
 
 
 def walked(rows: list[list[int]]) -> list[Piece]:
-    return grown([np.array(row, dtype=np.int64) for row in rows])
+    return grown([np.array(row, dtype=np.int64) for row in rows], range(len(rows)))
 
 
 def spans(pieces: list[Piece]) -> list[tuple[list[int], int, int]]:

@@ -13,6 +13,7 @@ from agent.engine.batching import Batch, make_batch
 from agent.engine.experience import Experience
 from agent.engine.local import LocalEngine
 from agent.model.load import VLM
+from agent.model.states import share
 from agent.model.trainable import parameter_groups
 from agent.objective.aggregation import trajectory_weights
 from agent.plan.blocks import Head, Shape
@@ -97,6 +98,7 @@ def update_of(
     batch = make_batch(rows, list(range(len(rows))), [1.0] * len(rows), renderer.pixels, vlm.processor.merge)
     if config.model.gradient_checkpointing:
         vlm.model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    share(vlm.model, "none")  # what the plan predicts: the most that a micro-batch may take, whoever shares what in it
     actor = Actor(vlm.model, 1.0, vlm.processor.banned_ids, config.optimizer.logprob_chunk)
     groups = parameter_groups(vlm.model, asdict(config.optimizer.rates))
     engine = LocalEngine(vlm.model, config.optimizer, groups)
