@@ -15,8 +15,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from ..model.forward import device_of, has_mrope, hidden_states, next_token_logits, placement_of
-from ..model.layout import Layout, no_mask
+from ..model.forward import device_of, hidden_states, next_token_logits
 from .hf_attention import merge, part
 from .hf_chunk import Chunk
 from .hf_own import Lot, Own
@@ -73,7 +72,8 @@ class SharedStore:
 
     def step(self, token_ids: Tensor, positions: Tensor) -> Tensor:
         self.own.make_room()
-        hidden = self._language(token_ids[:, None], positions[None, :, None].expand(3, -1, 1), Step(self))
+        position_ids = positions[None, :, None].expand(3, -1, 1)
+        hidden = hidden_states(self.model, token_ids[:, None], None, position_ids, [], layout=Step(self))
         self.own.grown()
         return next_token_logits(self.model, hidden[:, 0])
 
@@ -91,7 +91,11 @@ class SharedStore:
 
     def prompt(self, key: Key) -> tuple[Kept, int, int] | None:
         trunk = self._known.get(key)
-        return None if trunk is None else (Kept(trunk, NO_TOKENS), 0, trunk.next_position)
+        return None if trunk is None else self._kept(trunk)
+
+    @staticmethod
+    def _kept(trunk: Trunk) -> tuple[Kept, int, int]:
+        return Kept(trunk, NO_TOKENS), 0, trunk.next_position
 
     def held(self, kept: Iterable[Kept]) -> int:
         lots = [(each.trunk, each.own) for each in kept]
@@ -105,13 +109,14 @@ class SharedStore:
         return storage_bytes(tensors)
 
     def _run_prompts(self, pieces: Sequence[Piece]) -> list[Trunk]:
-        trunks = run_prompts(
+        made = run_prompts(
             self.model,
             torch.tensor([token for piece in pieces for token in piece.token_ids]),
             torch.from_numpy(np.concatenate([piece.position_ids for piece in pieces], axis=1)),
             [len(piece.token_ids) for piece in pieces],
             [image for piece in pieces for image in piece.images],
         )
+        trunks = [trunk.detached() for trunk in made]
         self._known.update({piece.key: trunk for piece, trunk in zip(pieces, trunks, strict=True)})
         return trunks
 
@@ -127,20 +132,6 @@ class SharedStore:
             layout=chunk,
         )
         return next_token_logits(self.model, hidden[0, chunk.last])
-
-    def _language(self, input_ids: Tensor, position_ids: Tensor, layout: Layout) -> Tensor:
-        """`hidden_states` of tokens without pictures, by the language model alone where the model is this process's
-        own: what is around it takes longer than a layer."""
-        if placement_of(self.model) is not None:
-            return hidden_states(self.model, input_ids, None, position_ids, [], layout=layout)
-        output = self.model.base_model.language_model(
-            inputs_embeds=self.model.get_input_embeddings()(input_ids),
-            attention_mask=no_mask(input_ids.device),
-            position_ids=position_ids if has_mrope(self.model) else position_ids[0],
-            use_cache=False,
-            layout=layout,
-        )
-        return output.last_hidden_state
 
 
 class Step:

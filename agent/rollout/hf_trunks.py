@@ -45,6 +45,11 @@ class Trunk:
     def length(self) -> int:
         return self.keys[0].shape[1]
 
+    def detached(self) -> Trunk:
+        """The same memory without the graph that made it."""
+        keys, values = ([each.detach() for each in tensors] for tensors in (self.keys, self.values))
+        return Trunk(keys, values, self.logits.detach(), self.next_position)
+
     def leave_stack(self) -> None:
         """Have memory of its own."""
         self.keys, self.values = ([each.clone() for each in tensors] for tensors in (self.keys, self.values))
