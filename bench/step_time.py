@@ -26,13 +26,13 @@ from typing import Any
 from made_on import commit, machine
 from rich.console import Console
 
-import agent.rollout.hf as hf
 from agent.cli import read_config
 from agent.interrupt import Interrupt
 from agent.model.processor import Processor
 from agent.parts import Parts, build
 from agent.progress import Progress
 from agent.rollout.hf_batch import Batch
+from agent.rollout.hf_shared import SharedStore
 from agent.rollout.stepping import EnvironmentThreads
 from agent.run_directory import RunDirectory
 from agent.train import train
@@ -129,8 +129,8 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=8)
     steps = parser.parse_args().steps
     clock = Clock()
-    clock.around(hf, "hidden_states", MODEL[0])
-    clock.around(hf, "next_token_logits", MODEL[0])
+    clock.around(SharedStore, "join", MODEL[0])
+    clock.around(SharedStore, "step", MODEL[0])
     clock.around(Batch, "choose", MODEL[1])
     clock.around(Processor, "process", OUTSIDE[0])
     clock.around(EnvironmentThreads, "answers", OUTSIDE[1])

@@ -3,7 +3,7 @@
 Transformers' models look their attention up by name. The name `NAME` stands for the plain one (`sdpa`) until a forward
 pass brings a *layout*: an object that is told the queries, keys and values of each layer and says what every token
 sees. So one packed row may hold a prompt once and all answers to it (`tree`), and a sampler may keep the keys of a
-prompt once for a whole group (`rollout.hf_cache`), in every family whose layers attend to everything before them.
+prompt once for a whole group (`rollout.hf_shared`), in every family whose layers attend to everything before them.
 """
 
 from __future__ import annotations

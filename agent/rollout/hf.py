@@ -1,29 +1,31 @@
 """A rollout engine on transformers: a prompt prefilled once a group, one running batch, caches kept between turns.
 
 Requests join the batch at any `poll`, those of one poll after one prefill (first turns and next turns apart), and then
-every step is one forward pass for all rows, whenever they joined. Equal prompts (siblings) are prefilled once and their
-cache is repeated; one that joins later takes it from a sibling that is still at it. The next turn of an episode
-continues the cache of its last one, so only the observation is computed.
+every step is one forward pass for all rows, whenever they joined. Equal prompts (siblings) are run once, and kept once
+where the model allows it (`hf_shared`); one that joins later takes what a sibling has. The next turn of an episode
+continues where its last one ended, so only the observation is computed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
-from torch.nn.functional import pad
-from transformers import DynamicCache, PreTrainedModel
+from transformers import PreTrainedModel
 
 from ..engine.offload import Offload
-from ..model.forward import hidden_states, next_token_logits
+from ..model.layout import takes_layouts, why_not
 from ..model.positions import mrope_positions
 from ..model.processor import ProcessedImage
 from ..types import ImageSpan
 from .engine import Completion, Request
-from .hf_batch import NOTHING, Batch, Key, Past, Prefilled, Running, aligned, key_of
+from .hf_batch import Batch, Running, key_of
+from .hf_copied import CopiedStore
+from .hf_shared import SharedStore
+from .hf_store import Key, Past, Piece, Store
 
-# Finished rows stay in the batch until half of it has finished, or others join. Below this many rows a step is hardly
-# faster, and matrix products of a few rows round in another way than those of many.
+# Finished rows stay in the batch until a share of it has finished (`Store.leaving`), or others join. Below this many
+# rows a step is hardly faster, and matrix products of a few rows round in another way than those of many.
 FEW_ROWS = 16
 
 
@@ -35,6 +37,9 @@ class TransformersEngine:
         image_token_id: The placeholder's id.
         merge: Patches per side that make one image token.
         shared: It is the trainer's own: new weights are there already when `load_weights` is called.
+
+    Attributes:
+        sharing: Why siblings have a copy each of their prompt's cache; "" where they share one.
     """
 
     def __init__(self, model: PreTrainedModel, image_token_id: int, merge: int, shared: bool = False) -> None:
@@ -46,6 +51,8 @@ class TransformersEngine:
         self.prefilled_tokens = 0  # expanded tokens that went through a prefill: shows what sharing saves
         self._asleep = False
         self._weights = Offload("sampler weights", lambda: () if shared else (*model.parameters(), *model.buffers()))
+        self.sharing = why_not(model)
+        self._store: Store = SharedStore(model) if takes_layouts(model) else CopiedStore(model)
         self._queue: list[Request] = []
         self._batch: Batch | None = None
         # What a next turn may continue: in the batch as long as the row is there, taken out of it afterwards.
@@ -79,7 +86,7 @@ class TransformersEngine:
     def release(self, episode: int) -> None:
         self._past.pop(episode, None)
         if not self._past and not self._generating:
-            self._batch = None
+            self.forget()
 
     def load_weights(self, tensors: Iterable[tuple[str, torch.Tensor]], version: int) -> None:
         if self._queue or self._generating:
@@ -111,13 +118,11 @@ class TransformersEngine:
     def forget(self) -> None:
         self._batch = None
         self._past.clear()
+        self._store.clear()
 
     def held(self) -> dict[str, int]:
-        kept = [past for past in self._past.values() if isinstance(past, Past)]
-        cache = [tensor for past in kept for tensor in (*past.keys, *past.values)]
-        for layer in self._batch.cache.layers if self._batch else ():
-            cache += [layer.keys, layer.values]
-        return {"sampler weights": self._weights.held(), "key-value cache": sum(tensor.nbytes for tensor in cache)}
+        kept = [past.kept for past in self._past.values() if isinstance(past, Past)]
+        return {"sampler weights": self._weights.held(), "key-value cache": self._store.held(kept)}
 
     def sleep(self) -> None:
         """Drop every cache. Weights of its own wait in host memory; those that it shares are the trainer's affair."""
@@ -137,27 +142,42 @@ class TransformersEngine:
 
     def _admit(self, requests: list[Request]) -> None:
         """Rows that have finished leave, and these join."""
-        siblings = {row.key: row for row in self._batch.rows if row.active} if self._batch else {}
-        pairs = [(request, self._take_past(request) or self._prompt_of(request, siblings)) for request in requests]
+        keys = [key_of(request) for request in requests]
+        shared = {key: self._prompt(key) for key in dict.fromkeys(keys)}
+        pasts = [self._take_past(request) or shared[key] for request, key in zip(requests, keys, strict=True)]
         self._leave(0)
-        if self._batch is not None:
-            self._batch.squeeze()
-        fresh = [request for request, past in pairs if past is None]
-        continued = [(request, past) for request, past in pairs if past is not None]
-        joining = [self._prefill_fresh(fresh)] if fresh else []
-        joining += [self._prefill_continued(continued)] if continued else []
-        for batch in joining:
-            if self._batch is None:
-                self._batch = batch
-            else:
-                self._batch.join(batch)
+        pieces: list[Piece] = []
+        index: list[int] = []
+        fresh: dict[Key, int] = {}
+        for request, key, past in zip(requests, keys, pasts, strict=True):
+            if past is None and key in fresh:
+                index.append(fresh[key])
+                continue
+            if past is None:
+                fresh[key] = len(pieces)
+            index.append(len(pieces))
+            pieces.append(self._piece(request, key, past))
+        self.prefilled_tokens += sum(len(piece.token_ids) for piece in pieces)
+        # Prompts before next turns: the stores want together what has something to run on top of what is held.
+        order = sorted(range(len(requests)), key=lambda i: pasts[i] is not None and bool(pieces[index[i]].token_ids))
+        if self._batch is None:
+            self._batch = Batch(self._store)
+        self._batch.join(pieces, [requests[i] for i in order], [index[i] for i in order])
 
-    def _leave(self, least: int) -> None:
+    def _piece(self, request: Request, key: Key, past: Past | None) -> Piece:
+        """What has to be run of a request."""
+        held = () if past is None else past.token_ids
+        pictures = request.images[held.count(self.image_token_id) :]
+        expanded, spans = expand(request.token_ids[len(held) :], pictures, self.image_token_id)
+        positions = mrope_positions(len(expanded), spans, self.merge) + (0 if past is None else past.next_position)
+        return Piece(key, past, expanded, positions, list(pictures))
+
+    def _leave(self, least: int) -> list[int]:
         """Finished rows leave the batch, but for so many that `least` rows stay; what a next turn may continue of those
-        that leave is taken out first."""
+        that leave is taken out first. The places of those that stay."""
         batch = self._batch
         if batch is None:
-            return
+            return []
         spare = max(0, least - sum(row.active for row in batch.rows))
         staying = []
         for place, row in enumerate(batch.rows):
@@ -166,55 +186,11 @@ class TransformersEngine:
                 staying.append(place)
             elif self._past.get(row.request.episode) is row:
                 self._past[row.request.episode] = batch.past(row)
+        if len(staying) < len(batch.rows):
+            batch.keep(staying)
         if not staying:
             self._batch = None
-        elif len(staying) < len(batch.rows):
-            batch.keep(staying)
-
-    def _prefill_fresh(self, requests: list[Request]) -> Batch:
-        keys = [key_of(request) for request in requests]
-        distinct = dict(zip(keys, requests, strict=True))
-        index = {key: row for row, key in enumerate(distinct)}
-        cache = DynamicCache(config=self.model.config.get_text_config())
-        prefilled = self._prefill([(request, NOTHING) for request in distinct.values()], cache)
-        return Batch(requests, prefilled, [index[key] for key in keys])
-
-    def _prefill_continued(self, pairs: list[tuple[Request, Past]]) -> Batch:
-        pasts = [past for _, past in pairs]
-        width = max(past.keys[0].shape[1] for past in pasts)
-        cache = DynamicCache(config=self.model.config.get_text_config())
-        for layer in range(len(pasts[0].keys)):
-            keys = torch.stack([aligned(past.keys[layer], width) for past in pasts])
-            values = torch.stack([aligned(past.values[layer], width) for past in pasts])
-            cache.update(keys, values, layer)
-        return Batch([request for request, _ in pairs], self._prefill(pairs, cache))
-
-    def _prefill(self, pairs: Sequence[tuple[Request, Past]], cache: DynamicCache) -> Prefilled:
-        """Run what the caches do not hold yet."""
-        ids, positions, images = [], [], []
-        for request, past in pairs:
-            pictures = request.images[past.token_ids.count(self.image_token_id) :]
-            expanded, spans = expand(request.token_ids[len(past.token_ids) :], pictures, self.image_token_id)
-            ids.append(expanded)
-            positions.append(mrope_positions(len(expanded), spans, self.merge) + past.next_position)
-            images += pictures
-        self.prefilled_tokens += sum(map(len, ids))
-        held = [past.keys[0].shape[1] if past.keys else 0 for _, past in pairs]
-        cached, width = max(held), max(map(len, ids))
-        input_ids = torch.zeros((len(ids), width), dtype=torch.long)
-        position_ids = torch.zeros((3, len(ids), width), dtype=torch.long)
-        mask = torch.zeros((len(ids), cached + width), dtype=torch.long)
-        for row, (tokens, place) in enumerate(zip(ids, positions, strict=True)):
-            input_ids[row, width - len(tokens) :] = torch.tensor(tokens)
-            position_ids[:, row, width - len(tokens) :] = torch.from_numpy(place)
-            mask[row, cached - held[row] : cached] = 1
-            mask[row, cached + width - len(tokens) :] = 1
-        device = self.model.device
-        mask = mask.to(device)
-        hidden = hidden_states(self.model, input_ids.to(device), mask, position_ids.to(device), images, cache)
-        lengths = [kept + len(tokens) for kept, tokens in zip(held, ids, strict=True)]
-        following = [int(place.max()) + 1 for place in positions]
-        return Prefilled(cache, mask, lengths, following, next_token_logits(self.model, hidden[:, -1]))
+        return staying
 
     def _advance(self, batch: Batch) -> list[Completion]:
         """Draw one token a row from the last logits; if any row goes on, run the model on the drawn tokens."""
@@ -237,17 +213,13 @@ class TransformersEngine:
                     Completion(request.id, tuple(row.tokens), tuple(row.logprobs), reason, self.weight_version)
                 )
         if batch.active:
-            batch.mask = pad(batch.mask, (0, 1), value=1)
-            position = batch.position[None, :, None].expand(3, -1, 1)
-            hidden = hidden_states(self.model, tokens[:, None], batch.mask, position, [], batch.cache)
-            batch.logits = next_token_logits(self.model, hidden[:, -1])
-            batch.position = batch.position + 1
-            if 2 * max(FEW_ROWS, sum(row.active for row in batch.rows)) <= len(batch.rows):
-                self._leave(FEW_ROWS)
+            if max(FEW_ROWS, sum(row.active for row in batch.rows)) <= self._store.leaving * len(batch.rows):
+                tokens = tokens[self._leave(FEW_ROWS)]
+            batch.step(tokens)
         return finished
 
     def _take_past(self, request: Request) -> Past | None:
-        """The episode's cache, if the request continues exactly what it holds."""
+        """What is held of the episode, if the request continues exactly that."""
         past = self._past.pop(request.episode, None)
         if isinstance(past, Running):
             assert self._batch is not None
@@ -260,12 +232,16 @@ class TransformersEngine:
         same = past.images == tuple(image.sha256 for image in request.images[: len(past.images)])
         return past if continues and same else None
 
-    def _prompt_of(self, request: Request, running: Mapping[Key, Running]) -> Past | None:
-        """The cache of an equal prompt whose answer is being generated: a sibling that joined earlier."""
-        if self._batch is None or request.token_ids[-1] == self.image_token_id:
+    def _prompt(self, key: Key) -> Past | None:
+        """What is held of an equal prompt, by whatever row or past."""
+        found = self._store.prompt(key)
+        if found is None:
             return None
-        row = running.get(key_of(request))
-        return None if row is None else self._batch.prompt(row)
+        kept, lacking, position = found
+        images, token_ids = key
+        if lacking and token_ids[-1] == self.image_token_id:
+            return None
+        return Past(token_ids[: len(token_ids) - lacking], images, position, kept)
 
 
 def expand(

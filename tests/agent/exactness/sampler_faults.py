@@ -1,4 +1,4 @@
-"""Faults of the sampler: a forward pass that errs while it generates, or somebody in front of the engine who does."""
+"""Faults of the sampler: a store that errs while it generates, or somebody in front of the engine who does."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -8,27 +8,30 @@ from unittest.mock import patch
 import torch
 from torch import Tensor
 
-from agent.model.forward import hidden_states
 from agent.model.load import VLM
 from agent.rollout.engine import Request, RolloutEngine
+from agent.rollout.hf_own import Lot
+from agent.rollout.hf_shared import Kept, SharedStore
+from agent.rollout.hf_trunks import Trunk
 from agent.types import Row
 from tests.agent.exactness.play import Played, Wave, engine_of, play
 
 STEP = 1e-3  # how far weights move while a cache is kept
+STEP_OF_STORE, PAST_OF_STORE = SharedStore.step, SharedStore.past
 
 
-def next_position(model: Any, ids: Tensor, mask: Tensor, positions: Tensor, images: Any, cache: Any = None) -> Tensor:
+def next_position(store: SharedStore, ids: Tensor, positions: Tensor) -> Tensor:
     """Sampled tokens stand one further than they should."""
-    return hidden_states(model, ids, mask, positions + (ids.shape[1] == 1), images, cache)
+    return STEP_OF_STORE(store, ids, positions + 1)
 
 
-def lost_token(model: Any, ids: Tensor, mask: Tensor, positions: Tensor, images: Any, cache: Any = None) -> Tensor:
-    """Where a turn continues a cache, the last token in it cannot be seen."""
-    held = mask.shape[1] - ids.shape[1]
-    if held and ids.shape[1] > 1:
-        mask = mask.clone()
-        mask[:, held - 1] = 0
-    return hidden_states(model, ids, mask, positions, images, cache)
+def lost_token(store: SharedStore, place: int, length: int) -> Kept:
+    """Where a turn continues what is held, the last token of that cannot be seen."""
+    kept = PAST_OF_STORE(store, place, length)
+    if kept.own.length:
+        return replace(kept, own=Lot(*([each[:, :-1] for each in t] for t in (kept.own.keys, kept.own.values))))
+    keys, values = ([each[:, :-1] for each in tensors] for tensors in (kept.trunk.keys, kept.trunk.values))
+    return replace(kept, trunk=Trunk(keys, values, kept.trunk.logits, kept.trunk.next_position))
 
 
 class Unbanned:
@@ -73,8 +76,8 @@ def unbanned(vlm: VLM, wave: Wave) -> Played:
     return play(vlm, one, Unbanned(engine_of(vlm)))  # type: ignore[arg-type]
 
 
-def _sampled_with(vlm: VLM, wave: Wave, forward: Callable[..., Tensor]) -> Played:
-    with patch("agent.rollout.hf.hidden_states", forward):
+def _sampled_with(vlm: VLM, wave: Wave, method: str, fault: Callable[..., Any]) -> Played:
+    with patch.object(SharedStore, method, fault):
         return play(vlm, wave)
 
 
@@ -88,7 +91,7 @@ def _several_tokens(row: Row) -> bool:
 
 # How to play with the fault, and in which rows it can occur.
 SAMPLER_FAULTS: dict[str, tuple[Callable[[VLM, Wave], Played], Callable[[Row], bool]]] = {
-    "next position one further": (lambda vlm, wave: _sampled_with(vlm, wave, next_position), _several_tokens),
-    "cache lacks its last token": (lambda vlm, wave: _sampled_with(vlm, wave, lost_token), _several_turns),
+    "next position one further": (lambda vlm, wave: _sampled_with(vlm, wave, "step", next_position), _several_tokens),
+    "cache lacks its last token": (lambda vlm, wave: _sampled_with(vlm, wave, "past", lost_token), _several_turns),
     "sampler forgets banned tokens": (unbanned, lambda row: True),
 }

@@ -1,4 +1,4 @@
-"""Rows that join and leave one running batch are answered as if each were alone."""
+"""Rows that join and leave one running batch are answered as if each were alone, in either store."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -12,6 +12,8 @@ import agent.rollout.hf
 from agent.model.load import VLM
 from agent.rollout.engine import Completion, Request, SamplingParams
 from agent.rollout.hf import TransformersEngine
+from agent.rollout.hf_copied import CopiedStore
+from agent.rollout.hf_shared import SharedStore
 from agent.rollout.render import Renderer
 from agent.types import Row, Segment
 
@@ -19,8 +21,19 @@ Picture = Callable[..., np.ndarray]
 TURNS = 3
 
 
-def engine_of(vlm: VLM) -> TransformersEngine:
-    return TransformersEngine(vlm.model, vlm.processor.image_token_id, vlm.processor.merge)
+STORES = {"shared": SharedStore, "copied": CopiedStore}
+
+
+def engine_of(vlm: VLM, store: str = "shared") -> TransformersEngine:
+    engine = TransformersEngine(vlm.model, vlm.processor.image_token_id, vlm.processor.merge)
+    assert isinstance(engine._store, SharedStore) and not engine.sharing
+    engine._store = STORES[store](vlm.model)
+    return engine
+
+
+@pytest.fixture(params=STORES)
+def store(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
 
 
 @dataclass
@@ -78,7 +91,7 @@ PLAYER = st.builds(
 
 
 def test_any_pattern_of_arrivals_gives_what_each_request_gives_alone(
-    load_family: Callable[[str], VLM], picture: Picture, monkeypatch: pytest.MonkeyPatch
+    load_family: Callable[[str], VLM], picture: Picture, monkeypatch: pytest.MonkeyPatch, store: str
 ) -> None:
     """Episodes of three turns come, wait for their tools, continue, are aborted and released at any time."""
     monkeypatch.setattr(agent.rollout.hf, "FEW_ROWS", 2)  # so that rows leave also where nobody joins
@@ -93,7 +106,7 @@ def test_any_pattern_of_arrivals_gives_what_each_request_gives_alone(
     )
     def check(family: str, coming: list[tuple[Player, list[int]]], dropped: set[int]) -> None:
         vlm = load_family(family)
-        renderer, engine = Renderer(vlm.processor), engine_of(vlm)
+        renderer, engine = Renderer(vlm.processor), engine_of(vlm, store)
         players = [Player(k, p.temperature, p.limits, p.words, p.pictures) for k, (p, _) in enumerate(coming)]
         joins = {k: waits[0] for k, (_, waits) in enumerate(coming)}  # the poll before which each submits its next turn
         asked: dict[int, Request] = {}
@@ -140,35 +153,31 @@ def requests_of(renderer: Renderer, count: int, limit: Callable[[int], int], **s
     ]
 
 
-def test_a_step_is_one_forward_pass_whenever_the_rows_joined(
-    one_vlm: VLM, one_renderer: Renderer, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_step_is_one_forward_pass_whenever_the_rows_joined(one_vlm: VLM, one_renderer: Renderer, store: str) -> None:
     shapes: list[tuple[int, ...]] = []
-    original = agent.rollout.hf.hidden_states
-
-    def counted(model: object, input_ids: object, *rest: object) -> object:
-        shapes.append(tuple(input_ids.shape))  # type: ignore[attr-defined]
-        return original(model, input_ids, *rest)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(agent.rollout.hf, "hidden_states", counted)
-    engine = engine_of(one_vlm)
+    text = one_vlm.model.base_model.language_model
+    hook = text.register_forward_pre_hook(
+        lambda module, args, kwargs: shapes.append(tuple(kwargs["inputs_embeds"].shape[:2])), with_kwargs=True
+    )
+    engine = engine_of(one_vlm, store)
     for request in requests_of(one_renderer, 5, lambda k: 20):
         engine.submit(request)
         engine.poll(0)
     shapes.clear()
     engine.poll(0)
+    hook.remove()
     assert shapes == [(5, 1)]
 
 
-def test_rows_that_have_finished_are_not_computed_any_more(one_vlm: VLM, one_renderer: Renderer) -> None:
-    engine = engine_of(one_vlm)
+def test_rows_that_have_finished_are_not_computed_any_more(one_vlm: VLM, one_renderer: Renderer, store: str) -> None:
+    engine = engine_of(one_vlm, store)
     for request in requests_of(one_renderer, 64, lambda k: 3 if k % 2 else 40):
         engine.submit(request)
     sizes = []
     for _ in range(10):
         engine.poll(0)
         assert engine._batch is not None
-        sizes.append(len(engine._batch.rows))
+        sizes.append(len(engine._batch.logits))
     assert (sizes[0], sizes[-1]) == (64, 32)
 
 
@@ -178,23 +187,24 @@ def test_columns_that_only_finished_rows_needed_are_dropped_when_others_join(
     long = Row((one_renderer.prompt("How many circles are there? " * 30, ()),))
     first, second, third = requests_of(one_renderer, 3, lambda k: (2, 30, 5)[k])
     first = Request(0, 0, long.collapsed, (), first.sampling)
-    engine = engine_of(one_vlm)
+    engine = engine_of(one_vlm, "copied")
+    assert isinstance(engine._store, CopiedStore)
     for request in (first, second):
         engine.submit(request)
     for _ in range(3):
         engine.poll(0)
-    assert engine._batch is not None
-    assert engine._batch.mask.shape[1] > len(long)
+    assert engine._store.mask.shape[1] > len(long)
     engine.submit(third)
     engine.poll(0)
     # The longest that is left, with what it has drawn.
-    assert engine._batch.mask.shape[1] == max(len(second.token_ids) + 4, len(third.token_ids) + 1)
+    assert engine._store.mask.shape[1] == max(len(second.token_ids) + 4, len(third.token_ids) + 1)
 
 
 def test_columns_in_the_middle_may_be_dropped_too(one_vlm: VLM, one_renderer: Renderer) -> None:
     # Two next turns join together: one with a long past and little new, one with a short past and much new. Once the
     # second has left, nobody needs the columns between the first one's past and its new tokens.
-    engine = engine_of(one_vlm)
+    engine = engine_of(one_vlm, "copied")
+    assert isinstance(engine._store, CopiedStore)
     rows = [Row((one_renderer.prompt("How many circles are there? " * words, ()),)) for words in (12, 1)]
     opening = requests_of(one_renderer, 3, lambda k: 2)
     first = [Request(k, k, row.collapsed, (), opening[k].sampling) for k, row in enumerate(rows)]
@@ -212,14 +222,13 @@ def test_columns_in_the_middle_may_be_dropped_too(one_vlm: VLM, one_renderer: Re
             engine.submit(request)
         told += engine.poll(0)
         if now == 3:
-            assert engine._batch is not None
-            assert int(engine._batch.mask.sum(1).max()) == engine._batch.mask.shape[1]
+            assert int(engine._store.mask.sum(1).max()) == engine._store.mask.shape[1]
     agrees(next(completion for completion in told if completion.id == 0), alone(one_vlm, staying))
 
 
-def test_the_cache_of_a_finished_turn_outlives_the_row(one_vlm: VLM, one_renderer: Renderer) -> None:
+def test_the_cache_of_a_finished_turn_outlives_the_row(one_vlm: VLM, one_renderer: Renderer, store: str) -> None:
     waiting, *others = requests_of(one_renderer, 4, lambda k: 2 if k == 0 else 12)
-    engine = engine_of(one_vlm)
+    engine = engine_of(one_vlm, store)
     engine.submit(waiting)
     engine.submit(others[0])
     done = [completion for _ in range(3) for completion in engine.poll(0)]
@@ -239,26 +248,27 @@ def test_the_cache_of_a_finished_turn_outlives_the_row(one_vlm: VLM, one_rendere
 
 @pytest.mark.parametrize("image", [True, False])
 def test_a_sibling_that_joins_later_shares_the_prompt_of_one_that_is_generating(
-    one_vlm: VLM, one_renderer: Renderer, picture: Picture, image: bool
+    one_vlm: VLM, one_renderer: Renderer, picture: Picture, image: bool, store: str
 ) -> None:
     row = Row((one_renderer.prompt("How many?", [picture(60, 80)] if image else []),))
     images = tuple(one_renderer.pictures(row))
     stop = one_renderer.processor.stop_ids
     siblings = [Request(k, k, row.collapsed, images, SamplingParams(1.0, 12, k, (), stop)) for k in range(3)]
-    engine = engine_of(one_vlm)
+    engine = engine_of(one_vlm, store)
     done = []
     for request in siblings:
         engine.submit(request)
         done += engine.poll(0)
-    assert engine.prefilled_tokens == len(row) + 2
+    # A copied cache does not hold the logits after the prompt: its last token is run again.
+    assert engine.prefilled_tokens == len(row) + (2 if store == "copied" else 0)
     done += [completion for _ in range(20) for completion in engine.poll(0)]
     for completion in done:
         agrees(completion, alone(one_vlm, siblings[completion.id]))
     assert len(done) == 3
 
 
-def test_nothing_is_kept_once_every_episode_is_released(one_vlm: VLM, one_renderer: Renderer) -> None:
-    engine = engine_of(one_vlm)
+def test_nothing_is_kept_once_every_episode_is_released(one_vlm: VLM, one_renderer: Renderer, store: str) -> None:
+    engine = engine_of(one_vlm, store)
     requests = requests_of(one_renderer, 3, lambda k: 2 + k)
     for request in requests:
         engine.submit(request)
@@ -268,3 +278,4 @@ def test_nothing_is_kept_once_every_episode_is_released(one_vlm: VLM, one_render
     for request in requests:
         engine.release(request.episode)
     assert engine._batch is None
+    assert engine.held()["key-value cache"] == 0
