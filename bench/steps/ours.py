@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import statistics
-from dataclasses import fields
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -28,17 +28,13 @@ from agent.run_directory import RunDirectory
 from agent.train import train
 
 from .clock import Meter
+from .counted import Shape
 from .job import Job
 from .models import digits_for, write_folder
-from .world import ENV_ID
+from .world import ENV_ID, World
 
 NEVER = 10**6
 LR = 1e-6
-
-
-def has_plain() -> bool:
-    """Whether this version can be told not to share anything."""
-    return "sharing" in {field.name for field in fields(EngineConfig)}
 
 
 def config_of(job: Job, folder: Path) -> Config:
@@ -100,9 +96,21 @@ def whole_steps(job: Job, folder: Path) -> dict[str, Any]:
 
 
 def described(steps: list[dict[str, float]], parts: Parts) -> dict[str, Any]:
-    return {
+    return sizes_of(parts) | {
         "trained": statistics.mean(step["taught"] for step in steps),
         "length": statistics.mean(step["episode_tokens"] for step in steps),
         "gap": max(step["gap/largest"] for step in steps),
-        "parameters": sum(weight.numel() for weight in parts.vlm.model.parameters()),
+    }
+
+
+def sizes_of(parts: Parts) -> dict[str, Any]:
+    """What operations are counted from: tokens of a prompt and of its picture, and the shape of a Qwen2-VL."""
+    kwargs, model = parts.config.env.kwargs, parts.vlm.model
+    observation, _ = World(kwargs["side"], kwargs["digits"]).reset(seed=0)
+    prompt = parts.renderer.prompt(observation["text"], observation["images"])
+    return {
+        "prompt": len(prompt.token_ids),
+        "image_tokens": prompt.images[0].length,
+        "shape": asdict(Shape.of(model.config)) if parts.vlm.family == "qwen2_vl" else None,
+        "parameters": sum(weight.numel() for weight in model.parameters()),
     }

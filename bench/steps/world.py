@@ -36,8 +36,10 @@ class World(gymnasium.Env[Observation, str]):
 
     def __init__(self, side: int = 56, digits: int = SHORT, turns: int = 1) -> None:
         if side < CELLS or side % CELLS or digits < 0 or turns < 1:
-            raise ValueError(f"expected a side that is a multiple of {CELLS}, digits of at least 0 and turns of at "
-                             f"least 1; got {side}, {digits} and {turns}")
+            raise ValueError(
+                f"expected a side that is a multiple of {CELLS}, digits of at least 0 and turns of at "
+                f"least 1; got {side}, {digits} and {turns}"
+            )
         self.side, self.digits, self.turns = side, digits, turns
         self.observation_space = spaces.Dict({"text": UnicodeText(8192), "images": Images(1, max_side=side)})
         self.action_space = UnicodeText(65_536)
