@@ -3,10 +3,10 @@
     python bench/run_all.py [--only NAME ...] [--rounds N] [--quick] [--fresh-sandboxes] [--out FOLDER]
 
 Whole steps, updates and rollouts beside TRL, transformers and our own loop without sharing; curves over sizes; and the
-figures of the other benches, taken over from their files. NAME is a row, or `agreement`, `steps`, `updates`, `rollouts`,
-`curves` or `borrowed`. One thread, every way in a process of its own. Writes results.json, README.md and curves/ into
-bench/; rows that are not measured stay as they are. --quick measures briefly, and writes into runs/bench unless --out
-says where.
+figures of the other benches, taken over from their files. NAME is a row, or `agreement`, `steps`, `updates`,
+`rollouts`, `curves` or `borrowed`. One thread, every way in a process of its own. Writes results.json, README.md and
+curves/ into bench/; rows that are not measured stay as they are. --quick measures briefly, and writes into runs/bench
+unless --out says where.
 """
 
 from __future__ import annotations
@@ -40,21 +40,21 @@ LIBRARIES = ("torch", "transformers", "trl")
 
 def main() -> int:
     options = _options()
-    made_at, made_on = (
-        commit(),
-        machine(*(f"{name} {version(name)}" for name in LIBRARIES)),
-    )  # before anything is written
+    # Before anything is written:
+    made_at, made_on = commit(), machine(*(f"{name} {version(name)}" for name in LIBRARIES))
     out = options.out or (ROOT / "runs" / "bench" if options.quick else HERE)
     out.mkdir(parents=True, exist_ok=True)
     path = out / "results.json"
     results = replace(read(path if path.exists() else HERE / "results.json"), machine=made_on, commit=made_at)
     console = Console(stderr=True)
+    wanted = ["curves"] if not options.only or "curves" in options.only else []
     chosen = [part for part in parts() if not options.only or part.answers(options.only)]
+    if (wanted or any(part.kind == "steps" for part in chosen)) and not any(p.name == "agreement" for p in chosen):
+        chosen.insert(0, parts()[0])  # nothing is compared with TRL before both are seen to do the same
     failed = 0
     with Progress(
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), console=console
     ) as progress:
-        wanted = ["curves"] if not options.only or "curves" in options.only else []
         task = progress.add_task("figures", total=len(chosen) + len(wanted))
 
         def tell(name: str) -> Effort:
@@ -68,6 +68,8 @@ def main() -> int:
         for part in chosen:
             rows = _measured(part, tell(part.name), console)
             failed += rows is None
+            if rows is None and part.name == "agreement":
+                return 1
             results = results.with_rows(replace(row, commit=made_at, machine=made_on) for row in rows or ())
             _write(results, out)  # what was measured is kept, whatever comes next
             progress.advance(task)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,10 +28,8 @@ class Meter:
     loaded: float = field(init=False)
 
     def __post_init__(self) -> None:
-        try:
+        with suppress(OSError):  # not everybody may: the figure then counts what was needed to load, for all ways alike
             CLEAR.write_text("5")  # the most that this process had begins anew
-        except OSError:
-            pass  # not everybody may: the most until now is then part of the figure, the same for all variants
         self.loaded = memory("VmRSS")
         self.start()
 

@@ -15,10 +15,11 @@ TITLES = {
     "elsewhere": "Figures of the other benches",
 }
 TOLD = {
-    "step": "A tiny Qwen2-VL of 1.28 million parameters with random weights, 8 prompts x 8 siblings, 32 new tokens, one "
-    "picture a prompt, all different; float32. Ours is `agent.train.train` with its defaults over an environment of one "
-    "turn whose reward is a hash of what was said, so that every group has a gradient; TRL has the same folder, worlds, "
-    "rewards and sampling, no gradient checkpointing, no reference model, and of two sizes of micro-batches the faster.",
+    "step": "A tiny Qwen2-VL of 1.28 million parameters with random weights, 8 prompts x 8 siblings, 32 new tokens, "
+    "one picture a prompt, all different; float32. Ours is `agent.train.train` with its defaults over an environment "
+    "of one turn whose reward is a hash of what was said, so that every group has a gradient. TRL has the same folder, "
+    "worlds, rewards and sampling, no gradient checkpointing, no reference model, and of two sizes of micro-batches "
+    "the faster.",
     "update": "Without the optimizer's step. Both ways give the same gradient.",
     "rollout": "Nobody may end a turn, so that both ways draw equally many tokens.",
     "agreement": "Asked before anything is timed; where it does not hold nothing is.",
@@ -34,8 +35,8 @@ Memory is the peak above what the process had when the model was loaded. *Ratio*
 the rounds. Rows that were not measured again keep their commit.
 
 `make bench ARGS="--only NAME..."` takes names of rows or of kinds (`agreement`, `steps`, `updates`, `rollouts`,
-`curves`, `borrowed`); `--rounds N`; `--quick` shows in minutes that it runs, and writes nothing here unless `--out` says
-where. `make bench-profile` says where the time of a step goes: [profile.md](profile.md).
+`curves`, `borrowed`); `--rounds N`; `--quick` shows in minutes that it runs, and writes nothing here unless `--out`
+says where. `make bench-profile` says where the time of a step goes: [profile.md](profile.md).
 """
 
 
