@@ -81,8 +81,7 @@ def main() -> int:
         _sandboxes(console)
     if not options.only or "borrowed" in options.only or any(n.startswith("sandbox") for n in options.only):
         results = results.with_rows(borrowed(HERE))
-    _write(results, out)
-    Console().print(page(results), highlight=False, soft_wrap=True, markup=False)
+    print(_write(results, out), end="")
     return int(failed > 0)
 
 
@@ -95,12 +94,15 @@ def _measured(part: Part, effort: Effort, console: Console) -> list[Row] | None:
         return None
 
 
-def _write(results: Results, out: Path) -> None:
+def _write(results: Results, out: Path) -> str:
+    """The figures, the curves and the page, which it returns."""
     results.write(out / "results.json")
     pictures = []
     if results.curves:
         pictures = [f"curves/{name}" for name in curves_.draw(results.curves["points"], out / "curves")]
-    (out / "README.md").write_text(page(results, pictures))
+    told = page(results, pictures)
+    (out / "README.md").write_text(told)
+    return told
 
 
 def _sandboxes(console: Console) -> None:

@@ -56,8 +56,8 @@ def parts() -> list[Part]:
         _update("update_448px_128_g8_qwen3_vl", 448, "qwen3_vl", "a picture of 448 pixels, Qwen3-VL"),
     ]
     rollouts = [
-        Part("rollout_1024_vs_generate", "rollouts", (), rollout),
-        Part("rollout_4_turns_vs_prefill", "rollouts", (), turns),
+        Part("rollout_1024_vs_generate", "rollouts", ("rollout_1024_vs_generate",), rollout),
+        Part("rollout_4_turns_vs_prefill", "rollouts", ("rollout_4_turns_vs_prefill",), turns),
     ]
     return [
         Part("agreement", "agreement", ("loss_against_trl", "gradient_against_trl"), agreement),
