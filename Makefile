@@ -14,13 +14,15 @@ STAMP := $(VENV)/.set-up
 TORCH := $(shell grep '^torch==' constraints.txt)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test verify-learning verify-tasks verify-last-turn verify-evaluation verify-overlap verify-exactness verify-faults verify-step-time verify-device verify-algorithms verify-mutation verify-environments verify-sandboxes verify-chaos verify-search verify-compose images experiment lint format clean
+.PHONY: help setup demo test bench bench-profile verify-learning verify-tasks verify-last-turn verify-evaluation verify-overlap verify-exactness verify-faults verify-step-time verify-device verify-algorithms verify-mutation verify-environments verify-sandboxes verify-chaos verify-search verify-compose images experiment lint format clean
 
 help:
 	@echo 'make setup    install everything into $(VENV); quick when nothing changed'
 	@echo 'make demo     a whole run: environments, training, evaluation, a page to look at; ARGS="..." is passed on'
 	@echo '              TASK=counting, geometry, grounding, search or coding'
 	@echo 'make test     lint, then every test; PYTEST_ARGS="-m '"'not slow'"'" leaves out the slow ones'
+	@echo 'make bench    every figure of speed, beside TRL, into bench/README.md; about an hour; ARGS="--quick" shows that it runs'
+	@echo 'make bench-profile    where the time of one step goes, into bench/profile.md; a minute'
 	@echo 'make verify-learning    the demo of TASK over three seeds with its controls, into bench/learning/; about 40 minutes'
 	@echo 'make verify-tasks    that for all five tasks, and their table in the README; about three hours'
 	@echo 'make verify-last-turn    search and coding, trained on the last turn alone, into bench/last_turn.md; about an hour'
@@ -82,6 +84,12 @@ demo: $(STAMP)
 test: lint
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup $(PYTEST_ARGS)
 	RLLAVA_ENGINE=fsdp2 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 $(PYTEST_ARGS) tests/agent/test_train_algorithms.py
+
+bench: $(STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/python bench/run_all.py $(ARGS)
+
+bench-profile: $(STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/python bench/step_profile.py $(ARGS)
 
 verify-learning: $(STAMP)
 	$(BIN)/python bench/learning.py --task $(TASK) $(ARGS)

@@ -1,0 +1,89 @@
+"""Time and memory of a whole step over sizes: pictures, groups, responses, turns; ours, TRL's, ours without sharing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from .figures import fastest_rows, has_plain
+from .job import Job
+from .rounds import Effort
+
+BASE = Job("step", side=224, warm=1, measured=3)
+OURS, THEIRS, PLAIN = "ours", "TRL", "ours, nothing shared"
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One size, by the name of a job's field, while the others stay as in `BASE`."""
+
+    name: str
+    label: str
+    values: tuple[int, ...]
+
+
+AXES = (
+    Axis("side", "side of a picture, pixels", (56, 112, 224, 336, 448)),
+    Axis("group", "siblings of a prompt", (2, 4, 8, 16)),
+    Axis("tokens", "tokens of a response", (16, 32, 64, 128)),
+    Axis("turns", "turns of an episode (TRL plays one)", (1, 2, 4)),
+)
+
+
+def curves(effort: Effort) -> dict[str, list[dict[str, Any]]]:
+    """By axis its points: {"at": size, way: {"seconds": .., "MiB": ..}}."""
+    known: dict[Job, dict[str, Any]] = {}
+    found: dict[str, list[dict[str, Any]]] = {}
+    for axis in AXES:
+        found[axis.name] = []
+        for value in axis.values[:2] if effort.quick else axis.values:
+            job = replace(BASE, **{axis.name: value})
+            if job not in known:
+                quiet = replace(effort, tell=lambda told, at=f"{axis.name} {value}": effort.tell(f"{at}: {told}"))
+                known[job] = _point(quiet, job)
+            found[axis.name].append({"at": value} | known[job])
+    return found
+
+
+def _point(effort: Effort, job: Job) -> dict[str, Any]:
+    jobs = {OURS: job}
+    if job.turns == 1:
+        theirs = replace(job, kind="trl step")
+        jobs[THEIRS] = replace(theirs, rows=fastest_rows(effort, theirs))
+    if has_plain():
+        jobs[PLAIN] = replace(job, way="plain")
+    ways = effort.interleaved(jobs)
+    return {name: {"seconds": round(of.seconds, 4), "MiB": round(of.peak, 1)} for name, of in ways.items()}
+
+
+def draw(points: Mapping[str, list[dict[str, Any]]], folder: Path) -> list[str]:
+    """A picture an axis, of seconds and of memory; the names of the files."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    folder.mkdir(parents=True, exist_ok=True)
+    names = []
+    for axis in AXES:
+        if axis.name not in points:
+            continue
+        figure, panels = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
+        for panel, measure, label in zip(
+            panels, ("seconds", "MiB"), ("processor time of a step, s", "peak of memory, MiB"), strict=True
+        ):
+            for way, colour in ((OURS, "tab:blue"), (THEIRS, "tab:red"), (PLAIN, "tab:grey")):
+                at = [point["at"] for point in points[axis.name] if way in point]
+                values = [point[way][measure] for point in points[axis.name] if way in point]
+                if at:
+                    panel.plot(at, values, "o-", color=colour, label=way)
+            panel.set(xlabel=axis.label, ylabel=label, ylim=(0, None))
+            panel.grid(alpha=0.3)
+            panel.spines[["top", "right"]].set_visible(False)
+        panels[0].legend(frameon=False)
+        names.append(f"{axis.name}.png")
+        figure.savefig(folder / names[-1], dpi=110)
+        plt.close(figure)
+    return names

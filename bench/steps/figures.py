@@ -1,0 +1,290 @@
+"""Which figures there are, how each is measured, and what it is compared with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+from agent.config_engine import EngineConfig
+
+from . import counted
+from .job import Job
+from .rounds import Effort, Measured, ratios
+from .rows import Row
+
+SIDES = (56, 224, 448)
+MICRO = 8  # rows of the small micro-batches that TRL may be faster with
+# What is asked for: the least ratio of a row.
+FLOORS: dict[str, float] = {}
+
+
+@dataclass(frozen=True)
+class Part:
+    """Rows that are measured together. `kind`: by which several parts are asked for at once."""
+
+    name: str
+    kind: str
+    rows: tuple[str, ...]
+    measure: Callable[[Effort], list[Row]]
+
+    def answers(self, names: Sequence[str]) -> bool:
+        """Whether one of these names means it."""
+        return bool({self.name, self.kind, *self.rows}.intersection(names))
+
+
+def parts() -> list[Part]:
+    """All of them, in the order of the page."""
+    steps = [
+        Part(
+            f"step_{side}px",
+            "steps",
+            (
+                f"grpo_step_{side}px",
+                f"rloo_step_{side}px",
+                f"ppo_step_{side}px",
+                f"grpo_step_{side}px_memory",
+            ),
+            lambda effort, side=side: whole_step(effort, side),
+        )
+        for side in SIDES
+    ]
+    updates = [
+        _update("update_1024_128_g8", 56, "qwen2_vl", "a picture of 56 pixels"),
+        _update("update_448px_128_g8", 448, "qwen2_vl", "a picture of 448 pixels"),
+        _update("update_448px_128_g8_qwen2_5_vl", 448, "qwen2_5_vl", "a picture of 448 pixels, Qwen2.5-VL"),
+        _update("update_448px_128_g8_qwen3_vl", 448, "qwen3_vl", "a picture of 448 pixels, Qwen3-VL"),
+    ]
+    rollouts = [
+        Part("rollout_1024_vs_generate", "rollouts", ("rollout_1024_vs_generate",), rollout),
+        Part("rollout_4_turns_vs_prefill", "rollouts", ("rollout_4_turns_vs_prefill",), turns),
+    ]
+    return [
+        Part("agreement", "agreement", ("loss_against_trl", "gradient_against_trl"), agreement),
+        *steps,
+        *updates,
+        *rollouts,
+    ]
+
+
+def has_plain() -> bool:
+    """Whether this version can be told not to share anything."""
+    return "sharing" in {field.name for field in fields(EngineConfig)}
+
+
+def agreement(effort: Effort) -> list[Row]:
+    """Raises ValueError where the two losses differ: then nothing else may be compared."""
+    effort.tell("the same completions through both losses")
+    found = effort.run(replace(Job("agreement", warm=0, measured=1), device=effort.device))
+    apart = abs(found["ours"] - found["theirs"])
+    if not apart <= 1e-5 or not found["gradient"] <= 1e-5 or not found["clipped"] > 0:
+        raise ValueError(f"our loss and TRL's differ on the same completions, by {apart:.2g}: {found}")
+    note = f"the loss is {found['theirs']:.6f}, {found['clipped']:.0%} of the tokens are clipped"
+    wide = f"the largest gradient is {found['largest']:.2g}"
+    common: dict[str, Any] = {"kind": "agreement", "floor": "at most 1e-5", "against": "TRL's GRPO loss"}
+    batch = "64 completions of TRL's with pictures, old log-probabilities moved by chance"
+    return [
+        Row("loss_against_trl", apart, "difference", what=f"the loss of {batch}", note=note, **common),
+        Row(
+            "gradient_against_trl",
+            found["gradient"],
+            "difference",
+            what="the largest difference of a weight's gradient",
+            note=wide,
+            **common,
+        ),
+    ]
+
+
+def fastest_rows(effort: Effort, job: Job) -> int:
+    """Rows of TRL's micro-batches with which a job's step is faster: all, or a few at a time."""
+    short = Effort(1, effort.quick, effort.device, effort.tell, effort.run)
+    tried = {
+        f"TRL, micro-batches of {rows or 'all'}": replace(job, rows=rows, warm=1, measured=2) for rows in (0, MICRO)
+    }
+    seconds = {tried[name].rows: of.seconds for name, of in short.interleaved(tried).items()}
+    return min(seconds, key=lambda rows: seconds[rows])
+
+
+def whole_step(effort: Effort, side: int) -> list[Row]:
+    """Ours and TRL's, all algorithms in the same rounds."""
+    laps = {"warm": 1, "measured": 5} if side > 300 else {}
+    ours, theirs = Job("step", side=side, **laps), Job("trl step", side=side, **laps)
+    rows = fastest_rows(effort, theirs)
+    jobs = {
+        "TRL GRPO": replace(theirs, rows=rows),
+        "GRPO": ours,
+        "TRL RLOO": replace(theirs, algorithm="rloo", rows=rows),
+        "RLOO": replace(ours, algorithm="rloo"),
+        "PPO": replace(ours, algorithm="ppo"),
+    }
+    if has_plain():
+        jobs |= {"GRPO, nothing shared": replace(ours, way="plain")}
+        jobs |= {"PPO, nothing shared": replace(ours, way="plain", algorithm="ppo")}
+    found = effort.interleaved(jobs)
+    for name, of in found.items():
+        if any(each["trained"] != ours.prompts * ours.group for each in of.rounds):
+            raise ValueError(f"{name} trained on {of.last['trained']} of {ours.prompts * ours.group} trajectories")
+    shape, work = _counted(found["GRPO"], ours)
+    again = counted.forward(shape, work, shared=False)  # TRL's RLOO computes old log-probabilities first
+    least = counted.step(shape, work, shared=True)
+    padded = counted.step(shape, work, shared=False)
+    trl = f"TRL, micro-batches of {rows} rows" if rows else "TRL, all rows at once"
+    made = [
+        _step_row(
+            "grpo", side, found["GRPO"], found["TRL GRPO"], trl, padded / least, _beside(found, "GRPO, nothing shared")
+        ),
+        _step_row("rloo", side, found["RLOO"], found["TRL RLOO"], trl, (padded + again) / least, {}),
+        _step_row(
+            "ppo",
+            side,
+            found["PPO"],
+            found["TRL RLOO"],
+            f"{trl}: its RLOO, as it has no PPO",
+            None,
+            _beside(found, "PPO, nothing shared"),
+        ),
+    ]
+    name = f"grpo_step_{side}px_memory"
+    peak, other = found["GRPO"].peak, found["TRL GRPO"].peak
+    plain = {n: round(of.peak, 1) for n, of in found.items() if n == "GRPO, nothing shared"}
+    made.append(
+        Row(
+            name,
+            round(peak, 1),
+            "MiB",
+            round(other, 1),
+            round(other / peak, 2),
+            what=f"peak of memory at {side} pixels, above what was there when the model was loaded",
+            against=trl,
+            floor=FLOORS.get(name),
+            beside=plain,
+        )
+    )
+    return made
+
+
+def _step_row(
+    algorithm: str,
+    side: int,
+    ours: Measured,
+    theirs: Measured,
+    against: str,
+    operations: float | None,
+    beside: dict[str, float],
+) -> Row:
+    name = f"{algorithm}_step_{side}px"
+    return Row(
+        name,
+        round(ours.seconds, 4),
+        "s",
+        round(theirs.seconds, 4),
+        round(theirs.seconds / ours.seconds, 3),
+        what=f"a step of {algorithm.upper()}, pictures of {side} pixels",
+        against=against,
+        floor=FLOORS.get(name),
+        operations=operations and round(operations, 2),
+        spread=ratios(ours, theirs),
+        beside=beside,
+        note=f"tokens of a completion: ours {ours.last['length']:.1f}, TRL's {theirs.last['length']:.1f}; trained on "
+        f"{ours.last['trained']:.0f} and {theirs.last['trained']:.0f} of 64; by the clock {ours.wall:.3f} and "
+        f"{theirs.wall:.3f} s",
+    )
+
+
+def _beside(found: dict[str, Measured], name: str) -> dict[str, float]:
+    return {"nothing shared": round(found[name].seconds, 4)} if name in found else {}
+
+
+def _counted(of: Measured, job: Job) -> tuple[counted.Shape, counted.Work]:
+    shape = counted.Shape(**of.last["shape"])
+    return shape, counted.Work(job.prompts, job.group, of.last["prompt"], of.last["image_tokens"], job.tokens)
+
+
+def _update(name: str, side: int, family: str, words: str) -> Part:
+    return Part(name, "updates", (name,), lambda effort: update(effort, name, side, family, words))
+
+
+def update(effort: Effort, name: str, side: int, family: str, words: str) -> list[Row]:
+    job = Job("update", family=family, side=side, prompt=1024, prompts=1, tokens=128)
+    jobs = {"padded": replace(job, way="padded"), "ours": job}
+    if has_plain():
+        jobs |= {"ours, nothing shared": replace(job, way="plain")}
+    found = effort.interleaved(jobs)
+    ours, padded = found["ours"], found["padded"]
+    norms = [of.last["gradient"] for of in found.values()]
+    if max(norms) > min(norms) * (1.001 if effort.device == "cpu" else 1.1):
+        raise ValueError(f"{name}: the norms of the gradients differ: {dict(zip(found, norms, strict=True))}")
+    operations = None
+    if ours.last["shape"]:
+        shape, work = _counted(ours, job)
+        operations = round(counted.update(shape, work, False) / counted.update(shape, work, True), 2)
+    memory = {"MiB, ours": round(ours.peak, 1), "MiB, padded": round(padded.peak, 1)}
+    plain = {n: round(of.seconds, 4) for n, of in found.items() if n == "ours, nothing shared"}
+    return [
+        Row(
+            name,
+            round(ours.seconds, 4),
+            "s",
+            round(padded.seconds, 4),
+            round(padded.seconds / ours.seconds, 3),
+            kind="update",
+            what=f"the gradient of 8 siblings, prompt of 1,024 tokens with {words}, responses of 128",
+            against="padded rows, by transformers",
+            floor=FLOORS.get(name),
+            operations=operations,
+            spread=ratios(ours, padded),
+            beside=memory | plain,
+        )
+    ]
+
+
+def rollout(effort: Effort) -> list[Row]:
+    job = Job("rollout", prompt=1024)
+    found = effort.interleaved({"generate": replace(job, way="generate"), "ours": job})
+    shape, work = _counted(found["ours"], job)
+    operations = counted.rollout(shape, work, False) / counted.rollout(shape, work, True)
+    return [
+        _rollout_row(
+            "rollout_1024_vs_generate",
+            found["ours"],
+            found["generate"],
+            "8 prompts of 1,024 tokens with a picture, 8 siblings each, 32 tokens",
+            "`generate` of transformers on 64 rows, pictures processed",
+            operations,
+        )
+    ]
+
+
+def turns(effort: Effort) -> list[Row]:
+    job = Job("turns", side=224, prompt=512, turns=4)
+    found = effort.interleaved({"forgotten": replace(job, way="forgotten"), "kept": job})
+    return [
+        _rollout_row(
+            "rollout_4_turns_vs_prefill",
+            found["kept"],
+            found["forgotten"],
+            "8 prompts of 512 tokens, 8 siblings each, 4 turns of 32 tokens, a picture of 224 pixels in every answer",
+            "ours with its caches forgotten before each turn",
+            None,
+        )
+    ]
+
+
+def _rollout_row(name: str, ours: Measured, theirs: Measured, what: str, against: str, operations: float | None) -> Row:
+    if ours.last["drawn"] != theirs.last["drawn"]:
+        raise ValueError(f"{name}: ours drew {ours.last['drawn']} tokens, the other way {theirs.last['drawn']}")
+    return Row(
+        name,
+        round(ours.seconds, 4),
+        "s",
+        round(theirs.seconds, 4),
+        round(theirs.seconds / ours.seconds, 3),
+        kind="rollout",
+        what=what,
+        against=against,
+        floor=FLOORS.get(name),
+        operations=operations and round(operations, 2),
+        spread=ratios(ours, theirs),
+        beside={"MiB, ours": round(ours.peak, 1), "MiB, other": round(theirs.peak, 1)},
+    )

@@ -1,0 +1,54 @@
+"""What one measurement is of."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+Kind = Literal["step", "trl step", "agreement", "update", "rollout", "turns", "profile"]
+
+
+@dataclass(frozen=True)
+class Job:
+    """One measurement in a process of its own.
+
+    Args:
+        kind: What is done.
+        way: Which way: "shared" is ours as it is and "plain" ours without sharing; others by kind: "generate" is
+            transformers', "forgotten" ours with its caches dropped before each turn.
+        algorithm: "grpo", "rloo" or "ppo".
+        family: Of the model.
+        side: Of the pictures, in pixels.
+        prompt: Tokens of the prompt; 0: those of a short question.
+        prompts: Distinct prompts a step.
+        group: Siblings of each.
+        tokens: New tokens a turn.
+        turns: Of an episode.
+        rows: Of a micro-batch of TRL's; 0: all.
+        warm: Steps that are not measured.
+        measured: Steps that are.
+        device: "cpu" or "cuda".
+    """
+
+    kind: Kind
+    way: str = "shared"
+    algorithm: str = "grpo"
+    family: str = "qwen2_vl"
+    side: int = 56
+    prompt: int = 0
+    prompts: int = 8
+    group: int = 8
+    tokens: int = 32
+    turns: int = 1
+    rows: int = 0
+    warm: int = 2
+    measured: int = 5
+    device: str = "cpu"
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self))
+
+    @staticmethod
+    def from_json(text: str) -> Job:
+        return Job(**json.loads(text))
