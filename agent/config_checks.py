@@ -42,6 +42,8 @@ def check_options(config: Config) -> None:
     ):
         if not 0 < rate < float("inf"):
             raise ConfigError(f"{name}: must be a positive number, got {rate}")
+    if not 0 <= config.engine.keep_prompts_mib < float("inf"):
+        raise ConfigError(f"engine.keep_prompts_mib: must be at least 0, got {config.engine.keep_prompts_mib}")
     if sizes.temperature <= 0:
         raise ConfigError(
             f"rollout.temperature: must be above 0, got {sizes.temperature}; greedy episodes of a group are all the "

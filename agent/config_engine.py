@@ -81,6 +81,9 @@ class EngineConfig:
         train: Who trains: "local", one process, or "fsdp2", as many as torchrun starts, with everything in shards.
         sharing: How what siblings share is computed once in an update: "auto", the cheapest way that model and device
             allow; "tree", in one packed row; "prefix", on a cache of the prompts; "none", whole rows, padded.
+        keep_prompts_mib: MiB that the passes over a rollout's prompts may take when they are kept, with all that their
+            gradients need, for the first update after it, which then does not make them again. 0: none are kept. Only
+            with `sharing` by tree, and where the sampler has the trainer's weights and nothing is offloaded.
         offload: What waits in host memory while it is not needed: "none"; "optimizer", the optimizer's state; "all",
             also the weights of trainer, reference and critic. Weights that the sampler shares stay.
         vllm: Options of vLLM.
@@ -91,6 +94,7 @@ class EngineConfig:
     rollout: Literal["transformers", "vllm", "remote"] = "transformers"
     train: Literal["local", "fsdp2"] = "local"
     sharing: Literal["auto", "tree", "prefix", "none"] = "auto"
+    keep_prompts_mib: float = 1024.0
     offload: Literal["none", "optimizer", "all"] = "none"
     vllm: VllmConfig = field(default_factory=VllmConfig)
     remote: RemoteConfig = field(default_factory=RemoteConfig)

@@ -18,7 +18,7 @@ from .engine.checkpoint import load_state
 from .engine.engines import TrainEngines, check_sharded
 from .engine.fsdp2 import ShardedEngine
 from .engine.local import LocalEngine
-from .engine.memory import Phase, PhaseMachine
+from .engine.memory import MIB, Phase, PhaseMachine
 from .engine.owners import owners_of
 from .engine.ranks import ALONE, Ranks
 from .errors import CheckpointError, ConfigError, outages_told
@@ -26,8 +26,9 @@ from .evaluate import task_count
 from .model import lora
 from .model.boxes import with_boxes
 from .model.four_bit import quantize
+from .model.kept_prompts import KeptPrompts
 from .model.load import VLM, load_vlm
-from .model.states import share
+from .model.states import keepable, share
 from .model.tiny import make_tiny_vlm
 from .model.trainable import freeze, gradient_norms, parameter_groups
 from .roles.actor import Actor
@@ -38,6 +39,7 @@ from .rollout.engine import RolloutEngine
 from .rollout.engines import make_rollout_engine
 from .rollout.environments import EnvironmentPool, EnvironmentSpec, import_modules, make_environment, optional
 from .rollout.episodes import DriverOptions, EpisodeDriver
+from .rollout.hf import TransformersEngine
 from .rollout.render import Renderer
 from .seeds import derive_seed
 
@@ -48,7 +50,8 @@ TOKENIZER_TEXTS = 600
 
 @dataclass(eq=False)
 class Parts:
-    """The roles, engines and environments of a run."""
+    """The roles, engines and environments of a run. `kept`: the prompts of the rollout that was begun last, if they are
+    kept for the update."""
 
     config: Config
     vlm: VLM
@@ -62,6 +65,7 @@ class Parts:
     terms: tuple[Term, ...]
     kl_coef: float
     ranks: Ranks = ALONE
+    kept: KeptPrompts | None = None
     memory: PhaseMachine = field(init=False)
     _drivers: dict[str, EpisodeDriver] = field(default_factory=dict)
 
@@ -115,6 +119,20 @@ class Parts:
             engines = TrainEngines(self.config, self.ranks, device, dtype, self.vlm.processor)
             self.critic = make_critic(self.config, self.vlm, self.algorithm, engines)
             self.train_engine = _train_engine(self.config, self.vlm, self.algorithm, self.critic, engines)
+
+    def keep_prompts(self) -> None:
+        """Let the rollout that begins keep its prompts for the update, where that is possible."""
+        engine, options = self.rollout_engine, self.config.engine
+        alike = isinstance(engine, TransformersEngine) and options.shared and options.offload == "none"
+        if alike and options.keep_prompts_mib and keepable(self.vlm.model):
+            kept = KeptPrompts(options.keep_prompts_mib * MIB)
+            self.kept = kept if engine.keep_prompts(kept) else None
+
+    def drop_prompts(self) -> None:
+        """Free what was kept."""
+        if self.kept is not None:
+            self.kept.clear()
+        self.kept = None
 
     def sync(self, version: int) -> None:
         """Give the rollout engine the policy's weights as they are after `version` updates."""

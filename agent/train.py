@@ -65,6 +65,9 @@ def train(config: Config, parts: Parts, run: RunDirectory, first: int, progress:
     while step < config.optimizer.steps and not parts.ranks.any(stop.requested):
         started = time.perf_counter()
         parts.memory.enter(Phase.ROLLOUT)
+        recorded = (step + 1) % config.run.record_every == 0 or step == 0
+        if not recorded:  # in these steps the trainer computes everything itself, to be compared with the sampler
+            parts.keep_prompts()
         with _kept(config, parts, run, step, saved, progress):
             collected = collect_or_wait(config, parts, step, progress.warn, halted)
         if collected is None:
@@ -72,8 +75,8 @@ def train(config: Config, parts: Parts, run: RunDirectory, first: int, progress:
         rolled = time.perf_counter()
 
         parts.memory.enter(Phase.UPDATE)
-        recording = recording_of(parts) if (step + 1) % config.run.record_every == 0 or step == 0 else None
-        heard = replace(learner, listener=recording)
+        recording = recording_of(parts) if recorded else None
+        heard = replace(learner, listener=recording, kept=parts.kept)
         with _kept(config, parts, run, step, saved, progress):
             rewards = rewards_of(config, parts, collected.trajectories, collected.siblings, step)
             lesson = prepare(
@@ -97,6 +100,7 @@ def train(config: Config, parts: Parts, run: RunDirectory, first: int, progress:
             if parts.train_engine.steps_taken == updates:  # half a step is not a state to continue from
                 save(config, parts, run, step)
             raise
+        parts.drop_prompts()
         step += 1
         updated = time.perf_counter()
         with _kept(config, parts, run, step, saved, progress):
@@ -176,7 +180,10 @@ def learn(
             parts.train_engine.skip()
             continue
         weights = _weights(learner, lesson, chosen)
-        gradient = accumulate_gradient(learner, part, weights, parts.kl_coef, value_only=warming)
+        kept, learner = learner.kept, replace(learner, kept=None)  # after this update, it is of other weights
+        if kept is not None:
+            kept = kept.worth(part.batch.prompts())
+        gradient = accumulate_gradient(replace(learner, kept=kept), part, weights, parts.kl_coef, value_only=warming)
         if part.old_logprobs is None:
             metrics |= _agree(config, parts, part, lesson, gradient.logprobs, progress)
         norms = parts.gradient_norms()

@@ -31,6 +31,12 @@ def owners_of(parts: Parts) -> list[Owner]:
             lambda: parts.train_engine.weights.leave(),
             lambda: parts.train_engine.weights.enter(),
         ),
+        Owner(
+            "kept prompts",
+            frozenset({Phase.ROLLOUT, Phase.UPDATE}),
+            lambda: parts.kept.nbytes if parts.kept else 0,
+            lambda: parts.drop_prompts(),
+        ),
         Owner("gradients", UPDATES, lambda: parts.train_engine.gradient_bytes),
         Owner(
             "optimizer state",

@@ -12,19 +12,23 @@ prompts are run anew with their rows.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
+import numpy as np
 import torch
 from torch import Tensor
+from transformers import PreTrainedModel
 
 from ..engine.batching import Prompt
-from .prompt_pass import PromptStates
+from .prompt_pass import PromptStates, PromptTokens, prompt_states
 from .tree import Outer
 
 # Backward and forward again cost 3 units for what carries a gradient; backward alone costs 2 for the whole sheaf.
 WORTH = 2 / 3
+# Tokens of a sheaf: enough for products to be fast, and few enough prompts that most of them carry a gradient.
+SHEAF = 512
 
 
 @dataclass(eq=False)
@@ -42,14 +46,41 @@ class _Leaf:
 
 
 class KeptPrompts:
-    """The prompts of a rollout, until the first update is over or the weights move."""
+    """The prompts of a rollout, until the first update is over or the weights move.
 
-    def __init__(self) -> None:
+    Args:
+        most: Bytes that graphs may hold.
+    """
+
+    def __init__(self, most: float = float("inf")) -> None:
+        self.most = most
+        self.nbytes = 0
+        self._per_token = 0.0
         self._sheaves: list[PromptStates] = []
         self._leaves: dict[Prompt, _Leaf] = {}
 
     def __len__(self) -> int:
         return len(self._leaves)
+
+    def run(self, model: PreTrainedModel, prompts: Sequence[PromptTokens]) -> PromptStates | None:
+        """Run prompts with a graph, which gradients must be enabled for, and keep it. None: there is no room for it."""
+        tokens = sum(len(prompt.token_ids) for prompt in prompts)
+        if self.nbytes + self._per_token * tokens > self.most:
+            return None
+        saved: dict[int, int] = {}
+
+        def counted(tensor: Tensor) -> Tensor:
+            if not tensor.is_leaf:  # weights are there anyway
+                storage = tensor.untyped_storage()
+                saved[storage.data_ptr()] = storage.nbytes()
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(counted, lambda tensor: tensor):
+            made = prompt_states(model, prompts)
+        self._per_token = sum(saved.values()) / tokens
+        self.nbytes += sum(saved.values())
+        self.keep([name_of(prompt) for prompt in prompts], made)
+        return made
 
     def keep(self, names: Sequence[Prompt], run: PromptStates) -> None:
         """Take the pass of these prompts, which was made with gradients enabled. What is there already stays."""
@@ -98,7 +129,27 @@ class KeptPrompts:
             outputs, gradients = _gathered(run, leaves)
             if outputs:
                 torch.autograd.backward(outputs, gradients)
-        self._sheaves, self._leaves = [], {}
+        self.clear()
+
+    def clear(self) -> None:
+        """Free all graphs."""
+        self._sheaves, self._leaves, self.nbytes = [], {}, 0
+
+
+def name_of(prompt: PromptTokens) -> Prompt:
+    """As `Batch.prompts` names the same prompt."""
+    return np.array(prompt.token_ids, dtype=np.int64).tobytes(), tuple(image.sha256 for image in prompt.images)
+
+
+def sheaves(prompts: Sequence[PromptTokens]) -> Iterator[Sequence[PromptTokens]]:
+    """Prompts that are run together, in order: of about `SHEAF` tokens, and long ones alone."""
+    first = tokens = 0
+    for place, prompt in enumerate(prompts):
+        if tokens and tokens + len(prompt.token_ids) > SHEAF:
+            yield prompts[first:place]
+            first, tokens = place, 0
+        tokens += len(prompt.token_ids)
+    yield prompts[first:]
 
 
 def _leaf(tensor: Tensor) -> Tensor:

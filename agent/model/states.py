@@ -85,6 +85,20 @@ def packs(model: PreTrainedModel) -> bool:
     return "tree" in ways(model)
 
 
+def keepable(model: PreTrainedModel) -> bool:
+    """Whether a pass of the sampler's over a prompt is that of the update: both without padding and without chance."""
+    if getattr(model, "is_gradient_checkpointing", False) or not packs(model):
+        return False
+    return not any(_drops(module) for module in model.modules())
+
+
+def _drops(module: torch.nn.Module) -> bool:
+    """Whether a module leaves things out by chance while it trains."""
+    names = ("p",) if isinstance(module, torch.nn.Dropout) else ("dropout", "attention_dropout")
+    shares = (getattr(module, name, 0.0) for name in names)
+    return any(isinstance(share, float) and share > 0 for share in shares)
+
+
 def reason(model: PreTrainedModel) -> str:
     """Why what rows share cannot be computed in one packed row, "" if it can or nobody asked for it."""
     return why_not(model) if sharing_of(model) in ("auto", "tree") else ""

@@ -14,6 +14,7 @@ import torch
 from transformers import PreTrainedModel
 
 from ..engine.offload import Offload
+from ..model.kept_prompts import KeptPrompts
 from ..model.layout import takes_layouts, why_not
 from ..model.positions import mrope_positions
 from ..model.processor import ProcessedImage
@@ -92,6 +93,7 @@ class TransformersEngine:
         if self._queue or self._generating:
             raise RuntimeError("weights cannot change while requests are generating: finish or abort them first")
         self.forget()
+        self.keep_prompts(None)
         self.weight_version = version
         if self.shared:
             return
@@ -112,6 +114,14 @@ class TransformersEngine:
         if missing:
             raise KeyError(f"{len(missing)} weights were not given, among them {sorted(missing)[:3]}")
 
+    def keep_prompts(self, kept: KeptPrompts | None) -> bool:
+        """From now on, until it sleeps or is given weights, passes over prompts are made with a graph and kept in
+        there; None: no more. False: this engine cannot, see `sharing`."""
+        if isinstance(self._store, SharedStore):
+            self._store.keeping = kept
+            return True
+        return False
+
     def close(self) -> None:
         self.forget()
 
@@ -129,6 +139,7 @@ class TransformersEngine:
         if self._queue or self._generating:
             raise RuntimeError("the engine cannot sleep while requests are generating")
         self.forget()
+        self.keep_prompts(None)
         self._weights.leave()
         self._asleep = True
 

@@ -16,12 +16,14 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from ..model.forward import device_of, hidden_states, next_token_logits
+from ..model.kept_prompts import KeptPrompts
+from ..model.prompt_pass import PromptTokens
 from .hf_attention import merge, part
 from .hf_chunk import Chunk
 from .hf_own import Lot, Own
 from .hf_seats import Seating
 from .hf_store import Key, Piece
-from .hf_trunks import Trunk, run_prompts, storage_bytes
+from .hf_trunks import Trunk, storage_bytes, trunks_of
 
 NO_TOKENS = Lot([], [])
 
@@ -35,12 +37,13 @@ class Kept:
 
 
 class SharedStore:
-    """See `hf_store.Store`."""
+    """See `hf_store.Store`. `keeping`: what prompts are kept in for the update, if anything."""
 
     leaving = 0.75  # only the rows' own tokens are copied then
 
     def __init__(self, model: PreTrainedModel) -> None:
         self.model = model
+        self.keeping: KeptPrompts | None = None
         self.clear()
 
     def clear(self) -> None:
@@ -109,14 +112,8 @@ class SharedStore:
         return storage_bytes(tensors)
 
     def _run_prompts(self, pieces: Sequence[Piece]) -> list[Trunk]:
-        made = run_prompts(
-            self.model,
-            torch.tensor([token for piece in pieces for token in piece.token_ids]),
-            torch.from_numpy(np.concatenate([piece.position_ids for piece in pieces], axis=1)),
-            [len(piece.token_ids) for piece in pieces],
-            [image for piece in pieces for image in piece.images],
-        )
-        trunks = [trunk.detached() for trunk in made]
+        prompts = [PromptTokens(piece.token_ids, piece.position_ids, piece.images) for piece in pieces]
+        trunks = trunks_of(self.model, prompts, self.keeping)
         self._known.update({piece.key: trunk for piece, trunk in zip(pieces, trunks, strict=True)})
         return trunks
 

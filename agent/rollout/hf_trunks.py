@@ -9,17 +9,15 @@ from __future__ import annotations
 import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import accumulate, pairwise
 from typing import Any
 
 import torch
-from jaxtyping import Int
 from torch import Tensor
-from torch.nn.functional import scaled_dot_product_attention
 from transformers import PreTrainedModel
 
-from ..model.forward import device_of, hidden_states, next_token_logits
-from ..model.processor import ProcessedImage
+from ..model.forward import next_token_logits
+from ..model.kept_prompts import KeptPrompts, sheaves
+from ..model.prompt_pass import PromptStates, PromptTokens, prompt_states
 
 # Trunks of one stack are padded to the longest of them, which may be so many times as long as the shortest.
 SPREAD = 1.5
@@ -45,11 +43,6 @@ class Trunk:
     def length(self) -> int:
         return self.keys[0].shape[1]
 
-    def detached(self) -> Trunk:
-        """The same memory without the graph that made it."""
-        keys, values = ([each.detach() for each in tensors] for tensors in (self.keys, self.values))
-        return Trunk(keys, values, self.logits.detach(), self.next_position)
-
     def leave_stack(self) -> None:
         """Have memory of its own."""
         self.keys, self.values = ([each.clone() for each in tensors] for tensors in (self.keys, self.values))
@@ -58,59 +51,34 @@ class Trunk:
         return [*self.keys, *self.values, self.logits]
 
 
-def run_prompts(
-    model: PreTrainedModel,
-    input_ids: Int[Tensor, " tokens"],
-    position_ids: Int[Tensor, "3 tokens"],
-    lengths: Sequence[int],
-    images: Sequence[ProcessedImage],
+def trunks_of(
+    model: PreTrainedModel, prompts: Sequence[PromptTokens], keeping: KeptPrompts | None = None
 ) -> list[Trunk]:
-    """Run prompts that lie one after the other, in one pass; gradients flow if they are enabled.
+    """Run prompts, at least one, through a model that `layout.takes_layouts`.
 
-    Args:
-        model: One that `layout.takes_layouts`.
-        input_ids: Expanded tokens of all prompts.
-        position_ids: M-RoPE positions, from 0 in each prompt.
-        lengths: How many tokens each has.
-        images: One for each run of placeholders, in order.
+    keeping: What takes the passes with their graphs, as many as it has room for.
     """
-    device = device_of(model)
-    ends = list(accumulate(lengths))
-    packed = Packed(lengths)
-    hidden = hidden_states(
-        model, input_ids[None].to(device), None, position_ids[:, None].to(device), images, layout=packed
-    )
-    logits = next_token_logits(model, hidden[0, torch.tensor(ends, device=device) - 1])
+    if keeping is None:
+        return _trunks(model, prompts, prompt_states(model, prompts))
+    found = []
+    for sheaf in sheaves(prompts):
+        with torch.inference_mode(False), torch.enable_grad():
+            run = keeping.run(model, sheaf)
+        found += _trunks(model, sheaf, prompt_states(model, sheaf) if run is None else run)
+    return found
+
+
+def _trunks(model: PreTrainedModel, prompts: Sequence[PromptTokens], run: PromptStates) -> list[Trunk]:
+    logits = next_token_logits(model, run.states.detach())
     return [
         Trunk(
-            [keys[0, :, start:end] for keys in packed.keys],
-            [values[0, :, start:end] for values in packed.values],
-            logits[place],
-            int(position_ids[:, start:end].max()) + 1,
+            [keys[0, :, start:stop].detach() for keys in run.keys],
+            [values[0, :, start:stop].detach() for values in run.values],
+            logits[place].detach(),
+            int(prompt.position_ids.max()) + 1,
         )
-        for place, (start, end) in enumerate(pairwise([0, *ends]))
+        for place, (prompt, (start, stop)) in enumerate(zip(prompts, run.ranges, strict=True))
     ]
-
-
-class Packed:
-    """A layout: sequences that lie one after the other in one row, each token sees what is before it in its own. Keys
-    and values are kept, one a layer."""
-
-    def __init__(self, lengths: Sequence[int]) -> None:
-        self.lengths = list(lengths)
-        self.keys: list[Tensor] = []
-        self.values: list[Tensor] = []
-
-    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
-        if layer == len(self.keys):  # not where checkpointing computes a layer anew
-            self.keys.append(key)
-            self.values.append(value)
-        groups = query.shape[1] // key.shape[1]
-        if groups > 1:
-            key, value = (each.repeat_interleave(groups, 1) for each in (key, value))
-        parts = zip(*(each.split(self.lengths, 2) for each in (query, key, value)), strict=True)
-        found = [scaled_dot_product_attention(q, k, v, is_causal=True, scale=scale) for q, k, v in parts]
-        return (found[0] if len(found) == 1 else torch.cat(found, 2)).transpose(1, 2)
 
 
 @dataclass(eq=False)

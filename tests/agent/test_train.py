@@ -17,9 +17,11 @@ from agent.config import Config
 from agent.config_algorithm import DivergenceConfig
 from agent.engine.checkpoint import latest_checkpoint, load_state
 from agent.engine.local import whole
+from agent.engine.memory import Phase
 from agent.errors import ConfigError, MismatchError
 from agent.interrupt import Interrupt
 from agent.lesson import Lesson, Rewards, prepare, taught
+from agent.model.kept_prompts import KeptPrompts
 from agent.model.load import load_vlm
 from agent.objective.advantage import grpo
 from agent.parts import Parts, build
@@ -29,7 +31,7 @@ from agent.rollout.hf import TransformersEngine
 from agent.run_directory import RunDirectory
 from agent.train import Finished, learn, learner_of, train
 from agent.types import Trajectory
-from tests.agent.run_fixtures import Hooks, Parity, small_config
+from tests.agent.run_fixtures import ENGINE, Hooks, Parity, small_config
 
 
 def prepared(tmp_path: Path, **areas: dict[str, object]) -> tuple[Config, Parts]:
@@ -343,3 +345,61 @@ def test_a_run_that_resets_ahead_is_one_that_does_not(tmp_path: Path) -> None:
         trained(config, parts)
         found.append(copied(parts))
     assert all(torch.equal(tensor, found[1][name]) for name, tensor in found[0].items())
+
+
+@pytest.mark.skipif(ENGINE.train != "local", reason="prompts are kept where one process has the whole model")
+def test_a_step_that_goes_on_from_the_rollouts_prompts_learns_what_it_learns_without(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    led_back = []
+    original = KeptPrompts.backward
+
+    def counted(kept: KeptPrompts) -> None:
+        led_back.append(len(kept))
+        original(kept)
+
+    monkeypatch.setattr(KeptPrompts, "backward", counted)
+    told = {}
+    for mib in (1024.0, 0.0):
+        config, parts = prepared(
+            tmp_path / str(mib),
+            engine={"keep_prompts_mib": mib},
+            algorithm={"entropy_coef": 0.01},
+            run={"record_every": 25},
+        )
+        told[mib], _, ended = trained(config, parts)
+        assert isinstance(ended, Finished) and parts.kept is None
+    assert len(told[0.0]) > 1 and led_back == [2] * (len(told[0.0]) - 1)  # not in the first step, which is recorded
+    for with_kept, without in zip(told[1024.0], told[0.0], strict=True):
+        for name in ("loss", "grad_norm", "entropy", "reward"):
+            assert with_kept[name] == pytest.approx(without[name], rel=1e-3, abs=1e-5), name
+        assert with_kept["gap/largest"] < 1e-4
+
+
+@pytest.mark.skipif(ENGINE.train != "local", reason="prompts are kept where one process has the whole model")
+def test_what_is_kept_of_a_rollout_ends_with_its_update(tmp_path: Path) -> None:
+    config, parts = prepared(tmp_path)
+    parts.memory.enter(Phase.ROLLOUT)
+    parts.keep_prompts()
+    rollout(config, parts, 1)
+    kept = parts.kept
+    assert kept is not None and len(kept) == 2
+    parts.memory.enter(Phase.UPDATE)
+    assert parts.memory.ledger().owners["kept prompts"] == kept.nbytes > 0
+    parts.memory.enter(Phase.SYNC)
+    assert parts.kept is None and not kept.nbytes and not len(kept)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"engine": {"sharing": "none"}},
+        {"engine": {"sharing": "prefix"}},
+        {"engine": {"offload": "all"}},
+        {"model": {"gradient_checkpointing": True}},
+    ],
+)
+def test_prompts_are_not_kept_where_the_update_could_not_use_them(tmp_path: Path, options: dict[str, Any]) -> None:
+    _, parts = prepared(tmp_path, **options)
+    parts.keep_prompts()
+    assert parts.kept is None

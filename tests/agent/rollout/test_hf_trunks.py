@@ -1,40 +1,48 @@
-"""Prompts that are run in one pass."""
+"""Prompts that are run together, and kept for the update where there is room."""
 
+import numpy as np
+import pytest
 import torch
 
 from agent.model.forward import hidden_states, next_token_logits
+from agent.model.kept_prompts import KeptPrompts, name_of
 from agent.model.layout import takes_layouts
 from agent.model.load import VLM
-from agent.rollout.hf_trunks import Packed, run_prompts
+from agent.model.prompt_pass import PromptTokens
+from agent.rollout.hf_trunks import trunks_of
 from agent.rollout.render import Renderer
 from tests.agent.rollout.asking import prompt
 
 
-def test_gradients_of_prompts_run_together_are_those_of_each_alone(one_vlm: VLM, one_renderer: Renderer) -> None:
-    rows = [prompt(one_renderer, "How many? " * k) for k in (1, 3)]
-    ids = [torch.tensor(row.token_ids) for row in rows]
-    weight = one_vlm.model.base_model.language_model.layers[0].self_attn.k_proj.weight
+@pytest.fixture
+def prompts(one_vlm: VLM, one_renderer: Renderer) -> list[PromptTokens]:
     assert takes_layouts(one_vlm.model)
-
-    def score(logits: torch.Tensor) -> torch.Tensor:
-        return (logits * torch.arange(logits.shape[-1]) / 100).sin().sum()
-
-    positions = [torch.arange(len(row))[None].expand(3, -1) for row in rows]
-    trunks = run_prompts(one_vlm.model, torch.cat(ids), torch.cat(positions, 1), [len(row) for row in rows], [])
-    assert [trunk.length for trunk in trunks] == [len(row) for row in rows]
-    assert all(not tensor.requires_grad for trunk in trunks for tensor in trunk.detached().tensors())
-    together = torch.autograd.grad(score(trunks[0].logits) + score(trunks[1].logits), weight)[0]
-    alone = torch.zeros_like(together)
-    for each, place in zip(ids, positions, strict=True):
-        hidden = hidden_states(one_vlm.model, each[None], torch.ones_like(each)[None], place[:, None], [])
-        alone += torch.autograd.grad(score(next_token_logits(one_vlm.model, hidden[0, -1])), weight)[0]
-    size = float(alone.abs().max())
-    assert size > 0.1 and float((together - alone).abs().max()) < 1e-4 * size
+    rows = [prompt(one_renderer, "How many? " * k).token_ids for k in (1, 3, 200)]
+    return [PromptTokens(row, np.arange(len(row))[None].repeat(3, 0), []) for row in rows]
 
 
-def test_a_layer_that_is_computed_anew_is_kept_once() -> None:
-    packed = Packed([2, 1])
-    query, key, value = torch.randn(1, 4, 3, 8), torch.randn(1, 2, 3, 8), torch.randn(1, 2, 3, 8)
-    first = packed.attend(0, query, key, value, 0.3)
-    torch.testing.assert_close(packed.attend(0, query, key, value, 0.3), first)
-    assert len(packed.keys) == 1 and first.shape == (1, 3, 4, 8)
+@pytest.mark.parametrize("keeping", [False, True])
+def test_trunks_of_prompts_run_together_are_those_of_each_alone(
+    one_vlm: VLM, prompts: list[PromptTokens], keeping: bool
+) -> None:
+    with torch.inference_mode():
+        trunks = trunks_of(one_vlm.model, prompts, KeptPrompts() if keeping else None)
+    for trunk, each in zip(trunks, prompts, strict=True):
+        ids, positions = torch.tensor(each.token_ids)[None], torch.from_numpy(each.position_ids)[:, None]
+        with torch.no_grad():
+            hidden = hidden_states(one_vlm.model, ids, torch.ones_like(ids), positions, [])
+            expected = next_token_logits(one_vlm.model, hidden[0, -1])
+        assert (trunk.length, trunk.next_position) == (len(each.token_ids),) * 2
+        torch.testing.assert_close(trunk.logits, expected, atol=2e-5, rtol=0)
+        assert not any(tensor.requires_grad for tensor in trunk.tensors())
+
+
+def test_passes_are_kept_as_far_as_there_is_room(one_vlm: VLM, prompts: list[PromptTokens]) -> None:
+    kept, names = KeptPrompts(most=1), [name_of(each) for each in prompts]
+    with torch.inference_mode():
+        trunks_of(one_vlm.model, prompts, kept)
+    assert len(kept) == 2 and kept.nbytes > 1  # short ones together; the long one would be too much
+    outer = kept.outer(names)
+    assert outer is not None and list(outer.names) == names[:2] and outer.states.requires_grad
+    kept.clear()
+    assert not len(kept) and not kept.nbytes
