@@ -30,28 +30,32 @@ def part(
     if _fused is not None and query.device.type == "cpu":
         # Never the whole matrix of scores; without gradients, and the only such kernel that tells the sum.
         return _fused(query, key, value, 0.0, False, attn_mask=bias, scale=scale)
-    rows, heads, _, _ = query.shape
+    rows, heads, queries, _ = query.shape
     step = max(1, SCORES // (rows * heads * key.shape[2]))
-    biases = bias.split(step, 2) if bias is not None and bias.shape[2] > 1 else None
     found = [
-        _plain(some, key, value, scale, bias if biases is None else biases[i])
-        for i, some in enumerate(query.split(step, 2))
+        _plain(query[:, :, start : start + step], key, value, scale, _rows_of(bias, start, step))
+        for start in range(0, queries, step)
     ]
-    return (
-        found[0] if len(found) == 1 else (torch.cat([out for out, _ in found], 2), torch.cat([s for _, s in found], 2))
-    )
+    if len(found) == 1:
+        return found[0]
+    return torch.cat([out for out, _ in found], 2), torch.cat([lse for _, lse in found], 2)
 
 
 def merge(out: Tensor, lse: Tensor, other: Tensor, other_lse: Tensor) -> Tensor:
     """(..., channels), what queries take from both parts, given their `lse` (...)."""
-    share = torch.sigmoid(lse - other_lse).to(out.dtype)
-    return torch.lerp(other, out, share[..., None])
+    share = torch.sigmoid(lse - other_lse)[..., None]
+    return torch.lerp(other.to(share.dtype), out.to(share.dtype), share).to(out.dtype)
 
 
 def _plain(query: Tensor, key: Tensor, value: Tensor, scale: float, bias: Tensor | None) -> tuple[Tensor, Tensor]:
-    """As `part`, by its definition; softmax in float32."""
-    scores = torch.matmul(query * scale, key.transpose(-1, -2)).float()
+    """As `part`, by its definition. Scores are float32 from the start: rounded to half precision they would be off by
+    more than what sampler and trainer may differ by."""
+    scores = torch.matmul(query.float() * scale, key.float().transpose(-1, -2))
     if bias is not None:
         scores = scores + bias
     lse = scores.logsumexp(-1)
     return torch.matmul((scores - lse[..., None]).exp().to(value.dtype), value), lse
+
+
+def _rows_of(bias: Tensor | None, start: int, count: int) -> Tensor | None:
+    return bias if bias is None or bias.shape[2] == 1 else bias[:, :, start : start + count]

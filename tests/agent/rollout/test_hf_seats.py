@@ -50,6 +50,8 @@ def test_stacks_stay_where_they_are_as_long_as_most_of_them_is_needed() -> None:
     assert seating.stacks[0].keys[0].data_ptr() == memory
     seating.arrange(trunks[:1])
     assert [stack.columns for stack in seating.stacks] == [20]
+    # Those that left do not keep the memory of all.
+    assert all(t.untyped_storage().nbytes() == t.nbytes for trunk in trunks[1:] for t in trunk.tensors()[:-1])
     for length in range(30, 30 + 2 * MANY):
         trunks.append(trunk_of(length))
         seating.arrange(trunks)

@@ -258,7 +258,8 @@ def test_a_prompt_that_was_forgotten_is_run_again(one_vlm: VLM, one_renderer: Re
     engine = engine_of(one_vlm)
     engine.submit(request_of(one_renderer, row, max_tokens=1))
     engine.poll(0)
-    held = engine._past[0]  # as a traceback might
+    assert isinstance(engine._store, SharedStore)
+    held = engine._store.rows[0]  # as a traceback might
     if way == "forget":
         engine.forget()
     elif way == "sleep":
@@ -269,7 +270,7 @@ def test_a_prompt_that_was_forgotten_is_run_again(one_vlm: VLM, one_renderer: Re
     assert engine.held()["key-value cache"] == 0
     engine.submit(request_of(one_renderer, row, 1, max_tokens=1))
     engine.poll(0)
-    assert held is not None and engine.prefilled_tokens == 2 * len(row)
+    assert held.length == len(row) and engine.prefilled_tokens == 2 * len(row)
 
 
 def test_what_is_held_counts_a_prompt_once_whoever_continues_it(one_vlm: VLM, one_renderer: Renderer) -> None:
