@@ -15,6 +15,7 @@ import argparse
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import replace
 from importlib.metadata import version
@@ -41,20 +42,25 @@ LIBRARIES = ("torch", "transformers", "trl")
 def main() -> int:
     options = _options()
     # Before anything is written:
-    made_at, made_on = commit(), machine(*(f"{name} {version(name)}" for name in LIBRARIES))
+    made_at, made_on = commit(), machine(*(f"{name} {version(name)}" for name in LIBRARIES), *_gpu(options.device))
     out = options.out or (ROOT / "runs" / "bench" if options.quick else HERE)
     out.mkdir(parents=True, exist_ok=True)
     path = out / "results.json"
     results = replace(read(path if path.exists() else HERE / "results.json"), machine=made_on, commit=made_at)
     console = Console(stderr=True)
-    wanted = ["curves"] if not options.only or "curves" in options.only else []
-    chosen = [part for part in parts() if not options.only or part.answers(options.only)]
-    if (wanted or any(part.kind == "steps" for part in chosen)) and not any(p.name == "agreement" for p in chosen):
-        chosen.insert(0, parts()[0])  # nothing is compared with TRL before both are seen to do the same
+    here, cpu = parts(options.device), options.device == "cpu"
+    wanted = ["curves"] if cpu and (not options.only or "curves" in options.only) else []
+    chosen = [part for part in here if not options.only or part.answers(options.only)]
+    steps = wanted or any(part.kind == "steps" for part in chosen)
+    if cpu and steps and not any(part.name == "agreement" for part in chosen):
+        chosen.insert(0, here[0])  # nothing is compared with TRL before both are seen to do the same
     failed = 0
-    with Progress(
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), console=console
-    ) as progress:
+    with (
+        tempfile.TemporaryDirectory() as models,
+        Progress(
+            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), console=console
+        ) as progress,
+    ):
         task = progress.add_task("figures", total=len(chosen) + len(wanted))
 
         def tell(name: str) -> Effort:
@@ -63,7 +69,7 @@ def main() -> int:
                 if not console.is_terminal:
                     console.print(f"{time.strftime('%H:%M:%S')} {name}, {what}", highlight=False, soft_wrap=True)
 
-            return Effort(options.rounds, options.quick, options.device, told)
+            return Effort(options.rounds, options.quick, options.device, models, told)
 
         for part in chosen:
             rows = _measured(part, tell(part.name), console)
@@ -114,8 +120,24 @@ def _sandboxes(console: Console) -> None:
     subprocess.run([sys.executable, str(HERE / "sandboxes.py")], check=True)
 
 
+def _gpu(device: str) -> list[str]:
+    """Its name, for the line that says on what machine figures were made.
+
+    Raises:
+        SystemExit: there is none.
+    """
+    if device != "cuda":
+        return []
+    import torch
+
+    if not torch.cuda.is_available():
+        raise SystemExit("--device cuda: torch finds no GPU here; leave it out for the figures of the processor")
+    return [torch.cuda.get_device_name(0)]
+
+
 def _options() -> argparse.Namespace:
-    names = [*KINDS, *(name for part in parts() for name in (part.name, *part.rows))]
+    every = [*parts(), *parts("cuda")]
+    names = [*KINDS, *(name for part in every for name in (part.name, *part.rows))]
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="+", metavar="NAME", help=f"of {', '.join(dict.fromkeys(names))}")
     parser.add_argument("--rounds", type=int, default=3)

@@ -15,6 +15,7 @@ from .rows import Row
 
 SIDES = (56, 224, 448)
 MICRO = 8  # rows of the small micro-batches that TRL may be faster with
+LARGE = "qwen2_vl_2b"  # see `models`
 # What is asked for: the least ratio of a row.
 FLOORS: dict[str, float] = {}
 
@@ -33,22 +34,11 @@ class Part:
         return bool({self.name, self.kind, *self.rows}.intersection(names))
 
 
-def parts() -> list[Part]:
-    """All of them, in the order of the page."""
-    steps = [
-        Part(
-            f"step_{side}px",
-            "steps",
-            (
-                f"grpo_step_{side}px",
-                f"rloo_step_{side}px",
-                f"ppo_step_{side}px",
-                f"grpo_step_{side}px_memory",
-            ),
-            lambda effort, side=side: whole_step(effort, side),
-        )
-        for side in SIDES
-    ]
+def parts(device: str = "cpu") -> list[Part]:
+    """All of them, in the order of the page; on a GPU those of a model that is worth one."""
+    if device == "cuda":
+        return [_step(448, LARGE), _update("update_448px_128_g8_2b", 448, LARGE, "a picture of 448 pixels")]
+    steps = [_step(side) for side in SIDES]
     updates = [
         _update("update_1024_128_g8", 56, "qwen2_vl", "a picture of 56 pixels"),
         _update("update_448px_128_g8", 448, "qwen2_vl", "a picture of 448 pixels"),
@@ -97,19 +87,34 @@ def agreement(effort: Effort) -> list[Row]:
 
 
 def fastest_rows(effort: Effort, job: Job) -> int:
-    """Rows of TRL's micro-batches with which a job's step is faster: all, or a few at a time."""
-    short = Effort(1, effort.quick, effort.device, effort.tell, effort.run)
-    tried = {
-        f"TRL, micro-batches of {rows or 'all'}": replace(job, rows=rows, warm=1, measured=2) for rows in (0, MICRO)
-    }
-    seconds = {tried[name].rows: of.seconds for name, of in short.interleaved(tried).items()}
+    """Rows of TRL's micro-batches with which a job's step is faster: all, or a few at a time.
+
+    Raises:
+        RuntimeError: it is possible with neither.
+    """
+    short, seconds, failures = replace(effort, rounds=1), {}, []
+    for rows in (0, MICRO):
+        try:
+            tried = short.interleaved({f"TRL, micro-batches of {rows or 'all'}": replace(job, rows=rows, measured=2)})
+            seconds[rows] = next(iter(tried.values())).seconds
+        except RuntimeError as error:  # a GPU may be too small for all at once
+            failures.append(str(error))
+    if not seconds:
+        raise RuntimeError(failures[-1])
     return min(seconds, key=lambda rows: seconds[rows])
 
 
-def whole_step(effort: Effort, side: int) -> list[Row]:
+def _step(side: int, family: str = "qwen2_vl") -> Part:
+    end = "_2b" if family == LARGE else ""
+    names = [f"{algorithm}_step_{side}px{end}" for algorithm in ("grpo", "rloo", "ppo")]
+    rows = (*names, f"grpo_step_{side}px_memory{end}")
+    return Part(f"step_{side}px{end}", "steps", rows, lambda effort: whole_step(effort, side, family))
+
+
+def whole_step(effort: Effort, side: int, family: str = "qwen2_vl") -> list[Row]:
     """Ours and TRL's, all algorithms in the same rounds."""
-    laps = {"warm": 1, "measured": 5} if side > 300 else {}
-    ours, theirs = Job("step", side=side, **laps), Job("trl step", side=side, **laps)
+    laps: dict[str, Any] = {"side": side, "family": family} | ({"warm": 1} if side > 300 else {})
+    ours, theirs = Job("step", **laps), Job("trl step", **laps)
     rows = fastest_rows(effort, theirs)
     jobs = {
         "TRL GRPO": replace(theirs, rows=rows),
@@ -127,65 +132,47 @@ def whole_step(effort: Effort, side: int) -> list[Row]:
             raise ValueError(f"{name} trained on {of.last['trained']} of {ours.prompts * ours.group} trajectories")
     shape, work = _counted(found["GRPO"], ours)
     again = counted.forward(shape, work, shared=False)  # TRL's RLOO computes old log-probabilities first
-    least = counted.step(shape, work, shared=True)
-    padded = counted.step(shape, work, shared=False)
+    least, padded = counted.step(shape, work, shared=True), counted.step(shape, work, shared=False)
     trl = f"TRL, micro-batches of {rows} rows" if rows else "TRL, all rows at once"
-    made = [
-        _step_row(
-            "grpo", side, found["GRPO"], found["TRL GRPO"], trl, padded / least, _beside(found, "GRPO, nothing shared")
-        ),
-        _step_row("rloo", side, found["RLOO"], found["TRL RLOO"], trl, (padded + again) / least, {}),
-        _step_row(
-            "ppo",
-            side,
-            found["PPO"],
-            found["TRL RLOO"],
-            f"{trl}: its RLOO, as it has no PPO",
-            None,
-            _beside(found, "PPO, nothing shared"),
-        ),
-    ]
-    name = f"grpo_step_{side}px_memory"
-    peak, other = found["GRPO"].peak, found["TRL GRPO"].peak
-    plain = {n: round(of.peak, 1) for n, of in found.items() if n == "GRPO, nothing shared"}
-    made.append(
-        Row(
-            name,
-            round(peak, 1),
-            "MiB",
-            round(other, 1),
-            round(other / peak, 2),
-            what=f"peak of memory at {side} pixels, above what was there when the model was loaded",
-            against=trl,
-            floor=FLOORS.get(name),
-            beside=plain,
-        )
+    compared = (
+        ("grpo", "GRPO", "TRL GRPO", trl, padded / least),
+        ("rloo", "RLOO", "TRL RLOO", trl, (padded + again) / least),
+        ("ppo", "PPO", "TRL RLOO", f"{trl}: its RLOO, as it has no PPO", None),
     )
-    return made
+    end, kind = ("_2b", "gpu") if family == LARGE else ("", "step")
+    made = [
+        _step_row(f"{algorithm}_step_{side}px{end}", side, found[own], found[other], against, operations)
+        for algorithm, own, other, against, operations in compared
+    ]
+    made[0] = replace(made[0], beside=_beside(found, "GRPO, nothing shared"))
+    made[2] = replace(made[2], beside=_beside(found, "PPO, nothing shared"))
+    name, peak, other = f"grpo_step_{side}px_memory{end}", found["GRPO"].peak, found["TRL GRPO"].peak
+    memory = Row(
+        name,
+        round(peak, 1),
+        "MiB",
+        round(other, 1),
+        round(other / peak, 2),
+        what=f"peak of memory at {side} pixels, above what was there when the model was loaded",
+        against=trl,
+        floor=FLOORS.get(name),
+        beside={n: round(of.peak, 1) for n, of in found.items() if n == "GRPO, nothing shared"},
+    )
+    return [replace(row, kind=kind) for row in (*made, memory)]
 
 
-def _step_row(
-    algorithm: str,
-    side: int,
-    ours: Measured,
-    theirs: Measured,
-    against: str,
-    operations: float | None,
-    beside: dict[str, float],
-) -> Row:
-    name = f"{algorithm}_step_{side}px"
+def _step_row(name: str, side: int, ours: Measured, theirs: Measured, against: str, operations: float | None) -> Row:
     return Row(
         name,
         round(ours.seconds, 4),
         "s",
         round(theirs.seconds, 4),
         round(theirs.seconds / ours.seconds, 3),
-        what=f"a step of {algorithm.upper()}, pictures of {side} pixels",
+        what=f"a step of {name.split('_')[0].upper()}, pictures of {side} pixels",
         against=against,
         floor=FLOORS.get(name),
         operations=operations and round(operations, 2),
         spread=ratios(ours, theirs),
-        beside=beside,
         note=f"tokens of a completion: ours {ours.last['length']:.1f}, TRL's {theirs.last['length']:.1f}; trained on "
         f"{ours.last['trained']:.0f} and {theirs.last['trained']:.0f} of 64; by the clock {ours.wall:.3f} and "
         f"{theirs.wall:.3f} s",
@@ -228,7 +215,7 @@ def update(effort: Effort, name: str, side: int, family: str, words: str) -> lis
             "s",
             round(padded.seconds, 4),
             round(padded.seconds / ours.seconds, 3),
-            kind="update",
+            kind="gpu" if family == LARGE else "update",
             what=f"the gradient of 8 siblings, prompt of 1,024 tokens with {words}, responses of 128",
             against="padded rows, by transformers",
             floor=FLOORS.get(name),

@@ -29,6 +29,7 @@ class Job:
         warm: Steps that are not measured.
         measured: Steps that are.
         device: "cpu" or "cuda".
+        models: Folder in which checkpoints are kept between jobs; "": none.
     """
 
     kind: Kind
@@ -45,6 +46,7 @@ class Job:
     warm: int = 2
     measured: int = 5
     device: str = "cpu"
+    models: str = ""
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))

@@ -24,9 +24,9 @@ from agent.rollout.render import Renderer
 
 from .world import ANSWER, QUESTION, SHORT, picture
 
-FAMILIES = ("qwen2_vl", "qwen2_5_vl", "qwen3_vl")
+LARGE = "qwen2_vl_2b"  # Qwen/Qwen2-VL-2B-Instruct, config.json, with random weights
 HIDDEN, FEED_FORWARD, LAYERS, VISION_LAYERS, MERGE = 128, 256, 2, 2, 2
-PATCHES = {"qwen2_vl": 14, "qwen2_5_vl": 14, "qwen3_vl": 16}
+PATCHES = {"qwen2_vl": 14, "qwen2_5_vl": 14, "qwen3_vl": 16, LARGE: 14}
 VOCABULARY = 608  # rows of the embedding
 SCALE = HIDDEN**-0.5  # of the random weights
 
@@ -47,7 +47,8 @@ def write_folder(folder: Path, family: str = "qwen2_vl") -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        make_model(family, tokenizer).save_pretrained(folder)
+        model = make_large(tokenizer) if family == LARGE else make_model(family, tokenizer)
+    model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     (folder / "chat_template.jinja").write_text(CHAT_TEMPLATE)
     (folder / "preprocessor_config.json").write_text(json.dumps(image_settings(family), indent=1))
@@ -55,8 +56,7 @@ def write_folder(folder: Path, family: str = "qwen2_vl") -> Path:
 
 
 def make_model(family: str, tokenizer: PreTrainedTokenizerFast) -> Any:
-    """The model with random weights."""
-    ids = {token: tokenizer.convert_tokens_to_ids(token) for token in SPECIAL_TOKENS}
+    """The tiny model with random weights."""
     text: dict[str, Any] = {
         "vocab_size": VOCABULARY,
         "hidden_size": HIDDEN,
@@ -67,9 +67,6 @@ def make_model(family: str, tokenizer: PreTrainedTokenizerFast) -> Any:
         "max_position_embeddings": 8192,
         "initializer_range": SCALE,
         "rope_parameters": {"rope_type": "default", "rope_theta": 10_000.0, "mrope_section": [4, 6, 6]},
-        "bos_token_id": ids["<|endoftext|>"],
-        "eos_token_id": ids["<|im_end|>"],
-        "pad_token_id": ids["<|endoftext|>"],
     }
     vision: dict[str, Any] = {
         "depth": VISION_LAYERS,
@@ -80,28 +77,72 @@ def make_model(family: str, tokenizer: PreTrainedTokenizerFast) -> Any:
         "initializer_range": SCALE,
         "hidden_size": HIDDEN,
     }
-    common = {
+    if family == "qwen2_vl":
+        vision |= {"embed_dim": HIDDEN, "mlp_ratio": 4}
+        return Qwen2VLForConditionalGeneration(Qwen2VLConfig(**_parts(text, vision, tokenizer)))
+    vision |= {"intermediate_size": 2 * HIDDEN, "out_hidden_size": HIDDEN}
+    if family == "qwen2_5_vl":
+        vision |= {"fullatt_block_indexes": [VISION_LAYERS - 1], "window_size": 112}
+        return Qwen2_5_VLForConditionalGeneration(Qwen2_5_VLConfig(**_parts(text, vision, tokenizer)))
+    text |= {"head_dim": 32}
+    text["rope_parameters"] |= {"mrope_section": [6, 5, 5], "mrope_interleaved": True}
+    vision |= {"num_position_embeddings": 2304, "deepstack_visual_indexes": [0]}
+    return Qwen3VLForConditionalGeneration(Qwen3VLConfig(**_parts(text, vision, tokenizer)))
+
+
+def large_config(tokenizer: PreTrainedTokenizerFast) -> Qwen2VLConfig:
+    """Of two billion parameters, as published."""
+    text: dict[str, Any] = {
+        "vocab_size": 151_936,
+        "hidden_size": 1536,
+        "intermediate_size": 8960,
+        "num_hidden_layers": 28,
+        "num_attention_heads": 12,
+        "num_key_value_heads": 2,
+        "max_position_embeddings": 32_768,
+        "rope_parameters": {"rope_type": "default", "rope_theta": 1_000_000.0, "mrope_section": [16, 24, 24]},
+    }
+    vision: dict[str, Any] = {
+        "depth": 32,
+        "embed_dim": 1280,
+        "mlp_ratio": 4,
+        "num_heads": 16,
+        "hidden_size": 1536,
+        "patch_size": 14,
+        "spatial_merge_size": 2,
+        "temporal_patch_size": 2,
+    }
+    return Qwen2VLConfig(**_parts(text, vision, tokenizer))
+
+
+def make_large(tokenizer: PreTrainedTokenizerFast) -> Any:
+    """In bfloat16, made on the GPU, which takes seconds."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.bfloat16)
+    try:
+        with torch.device("cuda" if torch.cuda.is_available() else "cpu"):
+            return Qwen2VLForConditionalGeneration(large_config(tokenizer))
+    finally:
+        torch.set_default_dtype(before)
+
+
+def _parts(text: dict[str, Any], vision: dict[str, Any], tokenizer: PreTrainedTokenizerFast) -> dict[str, Any]:
+    """What a config is made of."""
+    ids = {token: tokenizer.convert_tokens_to_ids(token) for token in SPECIAL_TOKENS}
+    ends = {
+        "bos_token_id": ids["<|endoftext|>"],
+        "eos_token_id": ids["<|im_end|>"],
+        "pad_token_id": ids["<|endoftext|>"],
+    }
+    return ends | {
+        "text_config": text | ends,
+        "vision_config": vision,
         "tie_word_embeddings": True,
         "image_token_id": ids["<|image_pad|>"],
         "video_token_id": ids["<|video_pad|>"],
         "vision_start_token_id": ids["<|vision_start|>"],
         "vision_end_token_id": ids["<|vision_end|>"],
-        "bos_token_id": ids["<|endoftext|>"],
-        "eos_token_id": ids["<|im_end|>"],
-        "pad_token_id": ids["<|endoftext|>"],
-        "dtype": "float32",
     }
-    if family == "qwen2_vl":
-        vision |= {"embed_dim": HIDDEN, "mlp_ratio": 4}
-        return Qwen2VLForConditionalGeneration(Qwen2VLConfig(text_config=text, vision_config=vision, **common))
-    vision |= {"intermediate_size": 2 * HIDDEN, "out_hidden_size": HIDDEN}
-    if family == "qwen2_5_vl":
-        vision |= {"fullatt_block_indexes": [VISION_LAYERS - 1], "window_size": 112}
-        return Qwen2_5_VLForConditionalGeneration(Qwen2_5_VLConfig(text_config=text, vision_config=vision, **common))
-    text |= {"head_dim": 32}
-    text["rope_parameters"] |= {"mrope_section": [6, 5, 5], "mrope_interleaved": True}
-    vision |= {"num_position_embeddings": 2304, "deepstack_visual_indexes": [0]}
-    return Qwen3VLForConditionalGeneration(Qwen3VLConfig(text_config=text, vision_config=vision, **common))
 
 
 def image_settings(family: str) -> dict[str, Any]:
@@ -109,8 +150,8 @@ def image_settings(family: str) -> dict[str, Any]:
     side = PATCHES[family] * MERGE
     return {
         "image_processor_type": "Qwen2VLImageProcessor",
-        "processor_class": {"qwen2_vl": "Qwen2VLProcessor", "qwen2_5_vl": "Qwen2_5_VLProcessor"}.get(
-            family, "Qwen3VLProcessor"
+        "processor_class": {"qwen2_5_vl": "Qwen2_5_VLProcessor", "qwen3_vl": "Qwen3VLProcessor"}.get(
+            family, "Qwen2VLProcessor"
         ),
         "patch_size": PATCHES[family],
         "merge_size": MERGE,

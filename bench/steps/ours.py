@@ -39,7 +39,7 @@ LR = 1e-6
 
 def config_of(job: Job, folder: Path) -> Config:
     """The recipe of a job; everything that is not named has its default. Writes the model's folder."""
-    model = write_folder(folder / job.family, job.family)
+    model = write_folder(Path(job.models or folder) / job.family, job.family)
     digits = digits_for(model, job.side, job.prompt)
     way: dict[str, Any] = {"sharing": "none"} if job.way == "plain" else {}
     turn = (job.side // 28 + 1) ** 2 + 64 + job.tokens  # no shorter than a picture, its frame and an answer
@@ -87,7 +87,7 @@ def whole_steps(job: Job, folder: Path) -> dict[str, Any]:
     config = config_of(job, folder)
     parts = build(config, folder / "runs", None)
     directory, told = RunDirectory(config), Told()
-    told.meter = Meter()
+    told.meter = Meter(job.device)
     train(config, parts, directory, 0, told, Interrupt())
     found = told.meter.told(job.warm)
     directory.close()

@@ -11,6 +11,7 @@ TITLES = {
     "step": "Whole steps",
     "update": "The update alone",
     "rollout": "Generation alone",
+    "gpu": "Two billion parameters on a GPU",
     "agreement": "What is compared is equal work",
     "elsewhere": "Figures of the other benches",
 }
@@ -22,6 +23,8 @@ TOLD = {
     "the faster.",
     "update": "Without the optimizer's step. Both ways give the same gradient.",
     "rollout": "Nobody may end a turn, so that both ways draw equally many tokens.",
+    "gpu": "A Qwen2-VL in the shape of the published 2B one with random weights, bfloat16; seconds by the clock, "
+    'memory of the GPU; otherwise as above. `make bench ARGS="--device cuda"`.',
     "agreement": "Asked before anything is timed; where it does not hold nothing is.",
     "elsewhere": "Taken over from their own files, each with its own commit; the pages beside this one say more.",
 }

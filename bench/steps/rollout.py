@@ -31,11 +31,11 @@ def rollouts(job: Job, folder: Path) -> dict[str, Any]:
     if job.way == "generate":
         inputs = generate_inputs(parts, rows)
         generate = partial(generated, parts, inputs, job.tokens)
-        meter = Meter()
+        meter = Meter(job.device)
         found = meter.measure(generate, job.warm, job.measured, lambda: None)
         return meter.told(job.warm) | sizes_of(parts) | {"drawn": found[-1]}
     requests = [request_of(parts, row, index, job.tokens) for index, row in enumerate(rows)]
-    meter = Meter()
+    meter = Meter(job.device)
     found = meter.measure(
         lambda: sum(len(c.token_ids) for c in asked(parts.rollout_engine, requests)),
         job.warm,
@@ -67,7 +67,7 @@ def many_turns(job: Job, folder: Path) -> dict[str, Any]:
                 ]
         return drawn
 
-    meter = Meter()
+    meter = Meter(job.device)
     found = meter.measure(played, job.warm, job.measured, parts.rollout_engine.forget)
     parts.close()
     return meter.told(job.warm) | sizes_of(parts) | {"drawn": found[-1]}

@@ -44,17 +44,19 @@ class Measured:
 
 @dataclass(frozen=True)
 class Effort:
-    """How much is measured. `tell`: is told of every process before it starts."""
+    """How much is measured. `models`: a folder in which checkpoints are kept between processes; "": none is. `tell`: is
+    told of every process before it starts."""
 
     rounds: int = 3
     quick: bool = False
     device: str = "cpu"
+    models: str = ""
     tell: Callable[[str], None] = print
     run: Callable[[Job], dict[str, Any]] = measured
 
     def of(self, job: Job) -> Job:
         """As long as it should be."""
-        job = replace(job, device=self.device)
+        job = replace(job, device=self.device, models=self.models)
         return replace(job, warm=1, measured=2) if self.quick else job
 
     def interleaved(self, jobs: Mapping[str, Job]) -> dict[str, Measured]:

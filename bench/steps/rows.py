@@ -21,7 +21,7 @@ class Row:
         unit: Of value and baseline.
         baseline: What it is compared with.
         ratio: How many times better ours is; above 1 is better.
-        kind: Which table: "step", "update", "rollout", "agreement" or "elsewhere".
+        kind: Which table: "step", "update", "rollout", "gpu", "agreement" or "elsewhere".
         what: What is measured, in words.
         against: What the baseline is, in words.
         floor: The least `ratio` that is asked for, or another demand in words.

@@ -48,6 +48,12 @@ def scores(completions: Sequence[Any], **_: Any) -> list[float]:
     return [score(completion[0]["content"]) for completion in completions]
 
 
+def suppressed(model: Path) -> list[int]:
+    """Control tokens but the one that ends a turn, which nobody may sample with us either."""
+    processor = load_processor(model)
+    return sorted(set(processor.control_tokens.values()) - set(processor.stop_ids))
+
+
 class Laps(TrainerCallback):
     """Takes a lap at the end of each step, and keeps what the trainer says of it."""
 
@@ -66,7 +72,7 @@ class Laps(TrainerCallback):
 
 def make_trainer(job: Job, folder: Path, **options: Any) -> Any:
     """A trainer of TRL's for a job; options: more of its configuration."""
-    model = write_folder(folder / job.family, job.family)
+    model = write_folder(Path(job.models or folder) / job.family, job.family)
     arguments_of, trainer = KINDS[job.algorithm]
     episodes, steps = job.prompts * job.group, job.warm + job.measured
     rows = job.rows or episodes
@@ -83,7 +89,7 @@ def make_trainer(job: Job, folder: Path, **options: Any) -> Any:
         lr_scheduler_type="constant",
         beta=0.0,
         temperature=1.0,
-        generation_kwargs={"suppress_tokens": list(load_processor(model).banned_ids)},
+        generation_kwargs={"suppress_tokens": suppressed(model)},
         gradient_checkpointing=False,
         bf16=accelerator,
         use_cpu=not accelerator,
@@ -111,7 +117,7 @@ def whole_steps(job: Job, folder: Path) -> dict[str, Any]:
     """Seconds and memory of the steps of a run, and the mean length of its completions."""
     trainer, laps = make_trainer(job, folder), Laps()
     trainer.add_callback(laps)
-    laps.meter = Meter()
+    laps.meter = Meter(job.device)
     trainer.train()
     parameters = sum(weight.numel() for weight in trainer.model.parameters())
     # Every completion enters TRL's loss, whatever its advantage.

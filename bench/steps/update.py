@@ -51,7 +51,7 @@ def updates(job: Job, folder: Path) -> dict[str, Any]:
         norms.append(norm(parts))
         parts.train_engine.discard()
 
-    meter = Meter()
+    meter = Meter(job.device)
     meter.measure(update, job.warm, job.measured, noted)
     return meter.told(job.warm) | sizes_of(parts) | {"gradient": norms[0]}
 

@@ -47,6 +47,7 @@ def test_both_ways_do_the_same(kind: str, ways: tuple[str, str], tmp_path: Path)
         assert one["drawn"] == other["drawn"] == 18 * sizes["turns"]
 
 
+@pytest.mark.slow
 def test_a_job_that_fails_says_why() -> None:
     from steps.job import Job
     from steps.worker import measured

@@ -41,8 +41,8 @@ def effort(run: Any = given) -> Any:
 def test_every_part_gives_the_rows_that_it_names_and_each_is_twice_as_good() -> None:
     from steps.figures import parts
 
-    named = []
-    for part in parts():
+    named: list[str] = []
+    for part in [*parts(), *parts("cuda")]:
         rows = part.measure(effort())
         assert tuple(row.name for row in rows) == part.rows
         named += part.rows
