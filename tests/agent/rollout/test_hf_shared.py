@@ -132,6 +132,13 @@ def test_log_probabilities_are_those_of_a_plain_pass_over_each_whole_row_and_tok
     assert engine.prefilled_tokens < other.prefilled_tokens
 
 
+def test_the_same_requests_at_the_same_polls_are_answered_the_same_bit_for_bit(one_vlm: VLM, picture: Picture) -> None:
+    one, other = (
+        [done for _, done in Game(Renderer(one_vlm.processor), picture).play(engine_of(one_vlm))] for _ in range(2)
+    )
+    assert one == other
+
+
 @pytest.mark.parametrize("way", ["by definition", "query by query", "row by row"])
 def test_every_way_to_compute_it_gives_the_same(
     one_vlm: VLM, picture: Picture, monkeypatch: pytest.MonkeyPatch, way: str
