@@ -215,10 +215,13 @@ class CheckConfig:
         max_gap: Largest allowed difference of a sampled token's log-probability (nats); "auto" is 1e-4 in float32 on
             a CPU, 1e-2 in float32 on a GPU, and 1.0 in bfloat16. Tokens below probability 1e-6 are not compared.
         on_failure: "stop" ends the run with a checkpoint, naming the first bad token; "warn" goes on.
+        every: Steps between those, the first among them, in which the trainer runs prompts itself, whatever the rollout
+            has kept of them (`engine.keep_prompts_mib`): a fault that both have in common shows there.
     """
 
     max_gap: float | Literal["auto"] = "auto"
     on_failure: Literal["stop", "warn"] = "stop"
+    every: int = 25
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ def check_options(config: Config) -> None:
         ("optimizer.logprob_chunk", config.optimizer.logprob_chunk, 0),
         ("evaluation.validation_episodes", config.evaluation.validation_episodes, 1),
         ("evaluation.test_episodes", config.evaluation.test_episodes, 0),
+        ("check.every", config.check.every, 1),
         ("run.save_every", config.run.save_every, 1),
         ("run.record_every", config.run.record_every, 1),
         ("run.keep", config.run.keep, 1),

@@ -139,16 +139,13 @@ def prepare(
 def taught(algorithm: Algorithm, lesson: Lesson) -> list[int]:
     """The trajectories that carry a gradient: valid, with actions, and with an advantage other than 0 somewhere, unless
     the objective has more than advantages."""
-    kept = []
-    drop = algorithm.config.selection.drop_truncated
-    for index in range(len(lesson.trajectories)):
-        if not bool(lesson.episodes.valid[index]) or not int(lesson.episodes.lengths[index]):
-            continue
-        if drop and bool(lesson.episodes.truncated[index]):
-            continue
-        if algorithm.every_trajectory_counts or bool(lesson.credit.advantages[index].any()):
-            kept.append(index)
-    return kept
+    episodes = lesson.episodes
+    wanted = episodes.valid & (episodes.lengths > 0)
+    if algorithm.config.selection.drop_truncated:
+        wanted = wanted & ~episodes.truncated
+    if not algorithm.every_trajectory_counts:
+        wanted = wanted & lesson.credit.advantages.bool().any(1)
+    return wanted.nonzero()[:, 0].tolist()
 
 
 def mini_batches(lesson: Lesson, algorithm: Algorithm, seed: int, step: int) -> Iterator[list[int]]:

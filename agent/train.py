@@ -65,8 +65,7 @@ def train(config: Config, parts: Parts, run: RunDirectory, first: int, progress:
     while step < config.optimizer.steps and not parts.ranks.any(stop.requested):
         started = time.perf_counter()
         parts.memory.enter(Phase.ROLLOUT)
-        recorded = (step + 1) % config.run.record_every == 0 or step == 0
-        if not recorded:  # in these steps the trainer computes everything itself, to be compared with the sampler
+        if step % config.check.every:  # in the others the trainer computes all itself, to be compared with the sampler
             parts.keep_prompts()
         with _kept(config, parts, run, step, saved, progress):
             collected = collect_or_wait(config, parts, step, progress.warn, halted)
@@ -75,7 +74,7 @@ def train(config: Config, parts: Parts, run: RunDirectory, first: int, progress:
         rolled = time.perf_counter()
 
         parts.memory.enter(Phase.UPDATE)
-        recording = recording_of(parts) if recorded else None
+        recording = recording_of(parts) if (step + 1) % config.run.record_every == 0 or step == 0 else None
         heard = replace(learner, listener=recording, kept=parts.kept)
         with _kept(config, parts, run, step, saved, progress):
             rewards = rewards_of(config, parts, collected.trajectories, collected.siblings, step)

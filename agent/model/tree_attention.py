@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -47,6 +48,32 @@ class Bucket:
 
     places: Int[Tensor, "pieces longest"]
     real: Bool[Tensor, "pieces longest"]
+
+    @cached_property
+    def flat(self) -> Int[Tensor, " slots"]:
+        return self.places.flatten()
+
+    @cached_property
+    def rows(self) -> Int[Tensor, " tokens"]:
+        """Where the real tokens stand in the row."""
+        return self.places[self.real]
+
+    @cached_property
+    def slots(self) -> Int[Tensor, " tokens"] | None:
+        """Which of the slots are real; None: all."""
+        return None if bool(self.real.all()) else self.real.flatten().nonzero()[:, 0]
+
+    def gathered(self, tensor: Float[Tensor, "1 heads keys channels"], at: int = 0) -> Tensor:
+        """(pieces, heads, longest, channels): what stands at the pieces' places, counted from `at` on."""
+        found = tensor[0].transpose(0, 1).index_select(0, self.flat + at if at else self.flat)
+        return found.view(*self.places.shape, *found.shape[1:]).transpose(1, 2)
+
+    def put_back(self, target: Float[Tensor, "1 heads keys channels"], found: Tensor, at: int = 0) -> None:
+        """The other way round: what was found for the real tokens, to where they stand in `target`."""
+        given = found.transpose(1, 2).reshape(self.flat.numel(), *target.shape[1::2])
+        if self.slots is not None:
+            given = given.index_select(0, self.slots)
+        target[0].transpose(0, 1).index_copy_(0, self.rows + at if at else self.rows, given.to(target.dtype))
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,25 +137,25 @@ class _TreeAttention(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor, seen: Sight, scale: float) -> Tensor:
         run, _ = kernels(query.device)
-        outer = seen.outer
-        found = torch.empty(query.shape, dtype=torch.promote_types(query.dtype, torch.float32), device=query.device)
-        total = torch.empty(query.shape[:3], dtype=found.dtype, device=query.device)
+        outer, exact = seen.outer, torch.promote_types(query.dtype, torch.float32)
+        found = _by_token(query, exact)
+        total = _by_token(query[..., :1], exact)
         for start, stop in seen.long:
-            keys = slice(outer + start, outer + stop)
-            o, logs = run(query[:, :, start:stop], key[:, :, keys], value[:, :, keys], True, scale)
-            found[:, :, start:stop], total[:, :, start:stop] = o, logs
+            rows, keys = slice(start, stop), slice(outer + start, outer + stop)
+            o, logs = run(query[:, :, rows], key[:, :, keys], value[:, :, keys], True, scale)
+            found[:, :, rows], total[:, :, rows] = o, logs[..., None]
         for bucket in seen.buckets:
-            q, k, v = (_gathered(t, bucket, at) for t, at in ((query, 0), (key, outer), (value, outer)))
-            o, logs = run(q, k, v, True, scale)
-            places = bucket.places[bucket.real]
-            found[0, :, places] = o.transpose(0, 1)[:, bucket.real].to(found.dtype)
-            total[0, :, places] = logs.transpose(0, 1)[:, bucket.real].to(total.dtype)
+            o, logs = run(
+                bucket.gathered(query), bucket.gathered(key, outer), bucket.gathered(value, outer), True, scale
+            )
+            bucket.put_back(found, o)
+            bucket.put_back(total, logs[..., None])
         for part in seen.above:
             rows, keys = slice(*part.queries), slice(*part.keys)
             o, logs = run(query[:, :, rows], key[:, :, keys], value[:, :, keys], False, scale)
-            before, own = total[:, :, rows], found[:, :, rows]
-            joint = torch.logaddexp(before, logs.to(before.dtype))
-            own.mul_((before - joint).exp_()[..., None]).addcmul_(o.to(own.dtype), (logs - joint).exp()[..., None])
+            before, own, more = total[:, :, rows], found[:, :, rows], logs[..., None].to(exact)
+            joint = torch.logaddexp(before, more)
+            own.mul_((before - joint).exp_()).addcmul_(o.to(exact), more.sub(joint).exp_())
             before.copy_(joint)
         found = found.to(query.dtype)
         ctx.save_for_backward(query, key, value, found, total)
@@ -140,53 +167,56 @@ class _TreeAttention(torch.autograd.Function):
         query, key, value, found, total = ctx.saved_tensors
         seen, scale, outer, given = ctx.seen, ctx.scale, ctx.seen.outer, gradients[0]
         _, run = kernels(query.device)
-        to_query, to_key, to_value = torch.empty_like(query), torch.empty_like(key), torch.empty_like(value)
+        to_query, to_key, to_value = _by_token(query), _by_token(key), _by_token(value)
         to_key[:, :, :outer], to_value[:, :, :outer] = 0, 0
+
+        def part_of(rows: slice, keys: slice, causal: bool) -> tuple[Tensor, Tensor, Tensor]:
+            return run(
+                given[:, :, rows],
+                query[:, :, rows],
+                key[:, :, keys],
+                value[:, :, keys],
+                found[:, :, rows],
+                total[:, :, rows, 0],
+                causal,
+                scale,
+            )
+
         # Each token attends to itself in one piece: what its own piece gives is written, what pieces below give added.
         for start, stop in seen.long:
             rows, keys = slice(start, stop), slice(outer + start, outer + stop)
-            to_query[:, :, rows], to_key[:, :, keys], to_value[:, :, keys] = run(
-                given[:, :, rows],
-                query[:, :, rows],
-                key[:, :, keys],
-                value[:, :, keys],
-                found[:, :, rows],
-                total[:, :, rows],
+            to_query[:, :, rows], to_key[:, :, keys], to_value[:, :, keys] = part_of(rows, keys, True)
+        for bucket in seen.buckets:
+            upward, logs = bucket.gathered(given), bucket.gathered(total)[..., 0]
+            if bucket.slots is not None:
+                # At padding: probability 0, from a log-sum-exp that nothing reaches, and no gradient.
+                padding = ~bucket.real[:, None]
+                upward, logs = upward.masked_fill(padding[..., None], 0), logs.masked_fill(padding, float("inf"))
+            parts = run(
+                upward,
+                bucket.gathered(query),
+                bucket.gathered(key, outer),
+                bucket.gathered(value, outer),
+                bucket.gathered(found),
+                logs,
                 True,
                 scale,
             )
-        for bucket in seen.buckets:
-            g, q, o = (_gathered(t, bucket, 0) for t in (given, query, found))
-            k, v = (_gathered(t, bucket, outer) for t in (key, value))
-            # At padding: probability 0, from a log-sum-exp that nothing reaches, and no gradient.
-            logs = total[0][:, bucket.places].masked_fill(~bucket.real, float("inf")).transpose(0, 1)
-            g = g.masked_fill(~bucket.real[:, None, :, None], 0)
-            places = bucket.places[bucket.real]
-            for target, at, part in zip(
-                (to_query, to_key, to_value), (0, outer, outer), run(g, q, k, v, o, logs, True, scale), strict=True
-            ):
-                target[0, :, places + at] = part.transpose(0, 1)[:, bucket.real]
+            for target, at, more in zip((to_query, to_key, to_value), (0, outer, outer), parts, strict=True):
+                bucket.put_back(target, more, at)
         for part in seen.above:
             rows, keys = slice(*part.queries), slice(*part.keys)
-            more = run(
-                given[:, :, rows],
-                query[:, :, rows],
-                key[:, :, keys],
-                value[:, :, keys],
-                found[:, :, rows],
-                total[:, :, rows],
-                False,
-                scale,
-            )
+            more = part_of(rows, keys, False)
             to_query[:, :, rows] += more[0]
             to_key[:, :, keys] += more[1]
             to_value[:, :, keys] += more[2]
         return to_query, to_key, to_value, None, None
 
 
-def _gathered(tensor: Tensor, bucket: Bucket, at: int) -> Tensor:
-    """(1, heads, tokens, channels) as (pieces, heads, longest, channels)."""
-    return tensor[0][:, bucket.places + at].transpose(0, 1)
+def _by_token(like: Tensor, dtype: torch.dtype | None = None) -> Tensor:
+    """Room of the shape (1, heads, tokens, channels), in which all of a token lies together: so the layers want it."""
+    one, heads, tokens, channels = like.shape
+    return like.new_empty((one, tokens, heads, channels), dtype=dtype or like.dtype).transpose(1, 2)
 
 
 Forward = Callable[[Tensor, Tensor, Tensor, bool, float], tuple[Tensor, Tensor]]

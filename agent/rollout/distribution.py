@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import torch
 
@@ -20,12 +21,19 @@ def token_logprobs(logits: torch.Tensor, temperature: float, banned_ids: Sequenc
     """
     logits = logits.float()
     if banned_ids:
-        mask = torch.zeros(logits.shape[-1], dtype=torch.bool, device=logits.device)
-        mask[list(banned_ids)] = True
-        logits = logits.masked_fill(mask, float("-inf"))
+        logits = logits + _bans(tuple(banned_ids), logits.shape[-1], logits.device)
     if temperature not in (0.0, 1.0):
         logits = logits / temperature
     return torch.log_softmax(logits, dim=-1)
+
+
+@lru_cache(maxsize=8)
+def _bans(banned_ids: tuple[int, ...], vocabulary: int, device: torch.device) -> torch.Tensor:
+    """(vocabulary,) -inf at banned tokens and 0 elsewhere, made once: it is wanted for every token that is drawn."""
+    with torch.inference_mode(False):  # the trainer needs it too
+        bans = torch.zeros(vocabulary, device=device)
+        bans[list(banned_ids)] = float("-inf")
+    return bans
 
 
 def draw(logprobs: torch.Tensor, uniforms: torch.Tensor) -> torch.Tensor:
@@ -39,6 +47,6 @@ def draw(logprobs: torch.Tensor, uniforms: torch.Tensor) -> torch.Tensor:
         (batch,) int64: the first token whose cumulative probability exceeds the uniform, hence never one of
         probability 0. The sum is taken in float64 and divided by its total, so that it reaches 1 exactly.
     """
-    cumulative = logprobs.double().exp().cumsum(dim=-1)
+    cumulative = logprobs.exp().cumsum(dim=-1, dtype=torch.float64)
     cumulative = cumulative / cumulative[:, -1:]
     return torch.searchsorted(cumulative, uniforms[:, None].contiguous(), right=True)[:, 0]

@@ -61,28 +61,27 @@ class EpisodeDriver:
         self.options = options or DriverOptions()
         self._episodes = 0
         self._begun: Begun | None = None
+        self._threads = EnvironmentThreads(min(self.options.threads, self.options.concurrency))
 
     def begin(self, specs: Sequence[EpisodeSpec], budget: Budget) -> None:
         """Open the episodes that the next `run` of the same specs and budget plays, and reset their environments while
         the caller computes something else. What goes wrong is told by that `run`."""
         self.abandon()
-        options = self.options
-        threads = EnvironmentThreads(min(options.threads, options.concurrency))
         episodes = self._episodes_of(specs, budget)
-        opening = episodes[: options.concurrency]
-        self._begun = Begun(tuple(specs), budget, episodes, threads, len(opening))
+        opening = episodes[: self.options.concurrency]
+        self._begun = Begun(tuple(specs), budget, episodes, self._threads, len(opening))
         try:
             for episode in opening:
                 episode.open()
         except Exception:
             self.abandon()
         else:
-            threads.ask([(episode, None) for episode in opening])
+            self._threads.ask([(episode, None) for episode in opening])
 
     def abandon(self) -> None:
         """Give back what `begin` opened and no `run` has taken."""
         if self._begun is not None:
-            self._begun.threads.close()
+            self._threads.settle()
             for episode in self._begun.episodes:
                 episode.close()
             self._begun = None
@@ -90,6 +89,7 @@ class EpisodeDriver:
     def close(self) -> None:
         """Close the environments."""
         self.abandon()
+        self._threads.close()
         self.pool.close()
 
     def run(
@@ -117,7 +117,7 @@ class EpisodeDriver:
             on_finished(trajectory)
 
         try:
-            with begun.threads:
+            with self._threads.settled():
                 loop(self.engine, begun, self.options.concurrency, finished)
         finally:
             # No thread is in an environment any more. Only after an error is there anything to stop and give back.
@@ -130,13 +130,12 @@ class EpisodeDriver:
 
     def _taken(self, specs: Sequence[EpisodeSpec], budget: Budget) -> Begun:
         """What was begun, if it is these; otherwise nothing is open yet."""
-        begun, options = self._begun, self.options
+        begun = self._begun
         if begun is not None and (begun.specs, begun.budget) == (tuple(specs), budget):
             self._begun = None
             return begun
         self.abandon()
-        threads = EnvironmentThreads(min(options.threads, options.concurrency))
-        return Begun(tuple(specs), budget, self._episodes_of(specs, budget), threads, 0)
+        return Begun(tuple(specs), budget, self._episodes_of(specs, budget), self._threads, 0)
 
     def _episodes_of(self, specs: Sequence[EpisodeSpec], budget: Budget) -> list[Episode]:
         first = self._episodes

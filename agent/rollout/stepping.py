@@ -8,7 +8,8 @@ as they need.
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from queue import Empty, SimpleQueue
 from threading import Thread
 from types import TracebackType
@@ -22,7 +23,8 @@ Step: TypeAlias = "tuple[Episode, Completion | None]"
 
 
 class EnvironmentThreads:
-    """At most `count` threads that call environments. A context manager: at its end no thread is in one any more."""
+    """At most `count` threads that call environments, kept between calls: to start one takes as long as a quick
+    environment's answer. A context manager: at its end no thread is in one any more, and none is left."""
 
     def __init__(self, count: int) -> None:
         self._asked: SimpleQueue[tuple[int, Step] | None] = SimpleQueue()
@@ -39,12 +41,30 @@ class EnvironmentThreads:
         self.close()
 
     def close(self) -> None:
-        """Wait for the calls that are being made; those that wait for a thread are not made any more."""
-        self._last = -1
+        """Settle, and end the threads."""
+        self.settle()
         for _ in self._threads:
             self._asked.put(None)
         for thread in self._threads:
             thread.join()
+        self._threads = []
+
+    def settle(self) -> None:
+        """Wait for the calls that are being made; those that wait for a thread are not made any more. Nobody is told
+        what they returned."""
+        self._last = -1
+        while self._pending:
+            self._answered.get()
+            self._pending -= 1
+        self._last = sys.maxsize
+
+    @contextmanager
+    def settled(self) -> Iterator[None]:
+        """At its end no thread is in an environment any more."""
+        try:
+            yield
+        finally:
+            self.settle()
 
     def start(self, step: Step) -> None:
         """Call an environment as soon as a thread is free."""

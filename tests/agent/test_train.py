@@ -365,7 +365,6 @@ def test_a_step_that_goes_on_from_the_rollouts_prompts_learns_what_it_learns_wit
             tmp_path / str(mib),
             engine={"keep_prompts_mib": mib},
             algorithm={"entropy_coef": 0.01},
-            run={"record_every": 25},
         )
         told[mib], _, ended = trained(config, parts)
         assert isinstance(ended, Finished) and parts.kept is None
