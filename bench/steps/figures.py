@@ -16,6 +16,7 @@ from .rows import Row
 SIDES = (56, 224, 448)
 MICRO = 8  # rows of the small micro-batches that TRL may be faster with
 LARGE = "qwen2_vl_2b"  # see `models`
+PLAIN = "sharing: none"  # an option of ours: updates run whole rows, padded
 # What is asked for: the least ratio of a row.
 FLOORS: dict[str, float] = {}
 
@@ -124,8 +125,8 @@ def whole_step(effort: Effort, side: int, family: str = "qwen2_vl") -> list[Row]
         "PPO": replace(ours, algorithm="ppo"),
     }
     if has_plain():
-        jobs |= {"GRPO, nothing shared": replace(ours, way="plain")}
-        jobs |= {"PPO, nothing shared": replace(ours, way="plain", algorithm="ppo")}
+        jobs |= {f"GRPO, {PLAIN}": replace(ours, way="plain")}
+        jobs |= {f"PPO, {PLAIN}": replace(ours, way="plain", algorithm="ppo")}
     found = effort.interleaved(jobs)
     for name, of in found.items():
         if any(each["trained"] != ours.prompts * ours.group for each in of.rounds):
@@ -144,8 +145,8 @@ def whole_step(effort: Effort, side: int, family: str = "qwen2_vl") -> list[Row]
         _step_row(f"{algorithm}_step_{side}px{end}", side, found[own], found[other], against, operations)
         for algorithm, own, other, against, operations in compared
     ]
-    made[0] = replace(made[0], beside=_beside(found, "GRPO, nothing shared"))
-    made[2] = replace(made[2], beside=_beside(found, "PPO, nothing shared"))
+    made[0] = replace(made[0], beside=_beside(found, f"GRPO, {PLAIN}"))
+    made[2] = replace(made[2], beside=_beside(found, f"PPO, {PLAIN}"))
     name, peak, other = f"grpo_step_{side}px_memory{end}", found["GRPO"].peak, found["TRL GRPO"].peak
     memory = Row(
         name,
@@ -156,7 +157,7 @@ def whole_step(effort: Effort, side: int, family: str = "qwen2_vl") -> list[Row]
         what=f"peak of memory at {side} pixels, above what was there when the model was loaded",
         against=trl,
         floor=FLOORS.get(name),
-        beside={n: round(of.peak, 1) for n, of in found.items() if n == "GRPO, nothing shared"},
+        beside={n: round(of.peak, 1) for n, of in found.items() if n == f"GRPO, {PLAIN}"},
     )
     return [replace(row, kind=kind) for row in (*made, memory)]
 
@@ -180,7 +181,7 @@ def _step_row(name: str, side: int, ours: Measured, theirs: Measured, against: s
 
 
 def _beside(found: dict[str, Measured], name: str) -> dict[str, float]:
-    return {"nothing shared": round(found[name].seconds, 4)} if name in found else {}
+    return {PLAIN: round(found[name].seconds, 4)} if name in found else {}
 
 
 def _counted(of: Measured, job: Job) -> tuple[counted.Shape, counted.Work]:
@@ -196,7 +197,7 @@ def update(effort: Effort, name: str, side: int, family: str, words: str) -> lis
     job = Job("update", family=family, side=side, prompt=1024, prompts=1, tokens=128)
     jobs = {"padded": replace(job, way="padded"), "ours": job}
     if has_plain():
-        jobs |= {"ours, nothing shared": replace(job, way="plain")}
+        jobs |= {f"ours, {PLAIN}": replace(job, way="plain")}
     found = effort.interleaved(jobs)
     ours, padded = found["ours"], found["padded"]
     norms = [of.last["gradient"] for of in found.values()]
@@ -207,7 +208,7 @@ def update(effort: Effort, name: str, side: int, family: str, words: str) -> lis
         shape, work = _counted(ours, job)
         operations = round(counted.update(shape, work, False) / counted.update(shape, work, True), 2)
     memory = {"MiB, ours": round(ours.peak, 1), "MiB, padded": round(padded.peak, 1)}
-    plain = {n: round(of.seconds, 4) for n, of in found.items() if n == "ours, nothing shared"}
+    plain = {n: round(of.seconds, 4) for n, of in found.items() if n == f"ours, {PLAIN}"}
     return [
         Row(
             name,

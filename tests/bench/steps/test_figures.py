@@ -115,8 +115,8 @@ def test_ours_without_sharing_is_measured_where_there_is_the_option(monkeypatch:
 
     monkeypatch.setattr(figures, "has_plain", lambda: True)
     rows = {row.name: row for row in figures.whole_step(effort(), 56)}
-    assert rows["grpo_step_56px"].beside == {"nothing shared": 2.0}
-    assert rows["ppo_step_56px"].beside == {"nothing shared": 2.0}
+    assert rows["grpo_step_56px"].beside == {figures.PLAIN: 2.0}
+    assert rows["ppo_step_56px"].beside == {figures.PLAIN: 2.0}
     monkeypatch.setattr(figures, "has_plain", lambda: False)
     assert figures.whole_step(effort(), 56)[0].beside == {}
 
