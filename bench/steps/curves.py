@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from .figures import PLAIN, fastest_rows, has_plain
+from .figures import PLAIN, has_plain, tried_rows
 from .job import Job
 from .rounds import Effort
 
@@ -52,7 +52,7 @@ def _point(effort: Effort, job: Job) -> dict[str, Any]:
     jobs = {OURS: job}
     if job.turns == 1:
         theirs = replace(job, kind="trl step")
-        jobs[THEIRS] = replace(theirs, rows=fastest_rows(effort, theirs))
+        jobs[THEIRS] = replace(theirs, rows=next(iter(tried_rows(effort, theirs))))
     if has_plain():
         jobs[OURS_PLAIN] = replace(job, way="plain")
     ways = effort.interleaved(jobs)

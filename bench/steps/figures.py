@@ -87,22 +87,22 @@ def agreement(effort: Effort) -> list[Row]:
     ]
 
 
-def fastest_rows(effort: Effort, job: Job) -> int:
-    """Rows of TRL's micro-batches with which a job's step is faster: all, or a few at a time.
+def tried_rows(effort: Effort, job: Job) -> dict[int, Measured]:
+    """A step of TRL's with all rows in one micro-batch (0), and with a few at a time; the faster one comes first.
 
     Raises:
         RuntimeError: it is possible with neither.
     """
-    short, seconds, failures = replace(effort, rounds=1), {}, []
+    short, found, failures = replace(effort, rounds=1), {}, []
     for rows in (0, MICRO):
+        name = f"TRL, micro-batches of {rows or 'all'}"
         try:
-            tried = short.interleaved({f"TRL, micro-batches of {rows or 'all'}": replace(job, rows=rows, measured=2)})
-            seconds[rows] = next(iter(tried.values())).seconds
+            found[rows] = short.interleaved({name: replace(job, rows=rows, warm=1, measured=2)})[name]
         except RuntimeError as error:  # a GPU may be too small for all at once
             failures.append(str(error))
-    if not seconds:
+    if not found:
         raise RuntimeError(failures[-1])
-    return min(seconds, key=lambda rows: seconds[rows])
+    return dict(sorted(found.items(), key=lambda each: each[1].seconds))
 
 
 def _step(side: int, family: str = "qwen2_vl") -> Part:
@@ -116,7 +116,8 @@ def whole_step(effort: Effort, side: int, family: str = "qwen2_vl") -> list[Row]
     """Ours and TRL's, all algorithms in the same rounds."""
     laps: dict[str, Any] = {"side": side, "family": family} | ({"warm": 1} if side > 300 else {})
     ours, theirs = Job("step", **laps), Job("trl step", **laps)
-    rows = fastest_rows(effort, theirs)
+    tried = tried_rows(effort, theirs)
+    rows = next(iter(tried))
     jobs = {
         "TRL GRPO": replace(theirs, rows=rows),
         "GRPO": ours,
@@ -148,6 +149,9 @@ def whole_step(effort: Effort, side: int, family: str = "qwen2_vl") -> list[Row]
     made[0] = replace(made[0], beside=_beside(found, f"GRPO, {PLAIN}"))
     made[2] = replace(made[2], beside=_beside(found, f"PPO, {PLAIN}"))
     name, peak, other = f"grpo_step_{side}px_memory{end}", found["GRPO"].peak, found["TRL GRPO"].peak
+    others = {f"TRL, {n or 'all'} rows at once": round(of.peak, 1) for n, of in tried.items() if n != rows}
+    if has_plain():
+        others[PLAIN] = round(found[f"GRPO, {PLAIN}"].peak, 1)
     memory = Row(
         name,
         round(peak, 1),
@@ -157,7 +161,7 @@ def whole_step(effort: Effort, side: int, family: str = "qwen2_vl") -> list[Row]
         what=f"peak of memory at {side} pixels, above what was there when the model was loaded",
         against=trl,
         floor=FLOORS.get(name),
-        beside={n: round(of.peak, 1) for n, of in found.items() if n == f"GRPO, {PLAIN}"},
+        beside=others,
     )
     return [replace(row, kind=kind) for row in (*made, memory)]
 
