@@ -2,8 +2,8 @@
 
     python bench/run_all.py [--only NAME ...] [--rounds N] [--quick] [--fresh-sandboxes] [--out FOLDER]
 
-Whole steps, updates and rollouts beside TRL, transformers and our own loop without sharing; curves over sizes; and the
-figures of the other benches, taken over from their files. NAME is a row, or `agreement`, `steps`, `updates`,
+Whole steps, updates and rollouts beside TRL, transformers and our own loop with sharing turned off; curves over sizes;
+and the figures of the other benches, taken over from their files. NAME is a row, or `agreement`, `steps`, `updates`,
 `rollouts`, `curves` or `borrowed`. One thread, every way in a process of its own. Writes results.json, README.md and
 curves/ into bench/; rows that are not measured stay as they are. --quick measures briefly, and writes into runs/bench
 unless --out says where.

@@ -78,6 +78,7 @@ def profiled(job: Job, folder: Path) -> dict[str, Any]:
     directory, watching = RunDirectory(config), Watching(config.optimizer.steps)
     watching.areas, watching.meter = Areas(parts), Meter()
     train(config, parts, directory, 0, watching, Interrupt())
+    watching.areas.undo()
     directory.close()
     parts.close()
     counted_steps = watching.found[WARM:-1]

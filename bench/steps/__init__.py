@@ -1,4 +1,4 @@
-"""Speed, beside TRL and beside our own loop without sharing. Read in this order.
+"""Speed, beside TRL and beside our own loop with sharing turned off. Read in this order.
 
 world       a Gymnasium environment that costs next to nothing and never gives a group without variance
 models      tiny checkpoints of the Qwen families, as Hugging Face folders that everybody loads

@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import torch
+
 from agent.parts import Parts
 
 AREAS = ("vision", "prompt", "decode", "update forward", "backward", "optimizer", "outside")
@@ -26,12 +28,14 @@ class Areas:
         self.seconds: Counter[str] = Counter()
         self._inside: list[float] = []
         self._rolling = False
+        self._plain: list[tuple[Any, str, Any]] = []
         base = parts.vlm.model.base_model
         self._around(base.visual, "forward", lambda *_, **__: "vision")
         self._around(base.language_model, "forward", self._language)
         self._around(parts.rollout_engine, "poll", lambda *_, **__: "decode", rolling=True)
         self._around(parts.train_engine, "run", lambda *_, **__: "update forward")
-        self._around(parts.train_engine, "backward", lambda *_, **__: "backward")
+        # Of losses, and of what the rollout kept of its prompts.
+        self._around(torch.autograd, "backward", lambda *_, **__: "backward")
         self._around(parts.train_engine, "step", lambda *_, **__: "optimizer")
 
     def taken(self, whole: float) -> dict[str, float]:
@@ -40,6 +44,11 @@ class Areas:
         named["outside"] = whole - sum(named.values())
         self.seconds.clear()
         return named
+
+    def undo(self) -> None:
+        """Nothing is timed any more."""
+        for owner, method, plain in self._plain:
+            setattr(owner, method, plain)
 
     def _language(self, *args: Any, **kwargs: Any) -> str:
         """A pass of the language model: of one new token a row, of more, or of an update."""
@@ -63,6 +72,7 @@ class Areas:
 
     def _around(self, owner: Any, method: str, area: Callable[..., str], rolling: bool = False) -> None:
         plain = getattr(owner, method)
+        self._plain.append((owner, method, plain))
 
         def timed(*args: Any, **kwargs: Any) -> Any:
             if threading.get_ident() != self._thread:

@@ -1,4 +1,4 @@
-"""Time and memory of a whole step over sizes: pictures, groups, responses, turns; ours, TRL's, ours without sharing."""
+"""Time and memory of a whole step over sizes, of pictures, groups, responses and turns: ours, TRL's, ours unshared."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from .figures import fastest_rows, has_plain
+from .figures import PLAIN, has_plain, tried_rows
 from .job import Job
 from .rounds import Effort
 
 BASE = Job("step", side=224, warm=1, measured=3)  # in one round
-OURS, THEIRS, PLAIN = "ours", "TRL", "ours, nothing shared"
+OURS, THEIRS, OURS_PLAIN = "ours", "TRL", f"ours, {PLAIN}"
 
 
 @dataclass(frozen=True)
@@ -52,9 +52,9 @@ def _point(effort: Effort, job: Job) -> dict[str, Any]:
     jobs = {OURS: job}
     if job.turns == 1:
         theirs = replace(job, kind="trl step")
-        jobs[THEIRS] = replace(theirs, rows=fastest_rows(effort, theirs))
+        jobs[THEIRS] = replace(theirs, rows=next(iter(tried_rows(effort, theirs))))
     if has_plain():
-        jobs[PLAIN] = replace(job, way="plain")
+        jobs[OURS_PLAIN] = replace(job, way="plain")
     ways = effort.interleaved(jobs)
     return {name: {"seconds": round(of.seconds, 4), "MiB": round(of.peak, 1)} for name, of in ways.items()}
 
@@ -75,7 +75,7 @@ def draw(points: Mapping[str, list[dict[str, Any]]], folder: Path) -> list[str]:
         for panel, measure, label in zip(
             panels, ("seconds", "MiB"), ("processor time of a step, s", "peak of memory, MiB"), strict=True
         ):
-            for way, colour in ((OURS, "tab:blue"), (THEIRS, "tab:red"), (PLAIN, "tab:grey")):
+            for way, colour in ((OURS, "tab:blue"), (THEIRS, "tab:red"), (OURS_PLAIN, "tab:grey")):
                 at = [point["at"] for point in points[axis.name] if way in point]
                 values = [point[way][measure] for point in points[axis.name] if way in point]
                 if at:

@@ -16,6 +16,7 @@ from .rows import Row
 SIDES = (56, 224, 448)
 MICRO = 8  # rows of the small micro-batches that TRL may be faster with
 LARGE = "qwen2_vl_2b"  # see `models`
+PLAIN = "sharing: none"  # an option of ours: updates run whole rows, padded
 # What is asked for: the least ratio of a row.
 FLOORS: dict[str, float] = {}
 
@@ -86,22 +87,22 @@ def agreement(effort: Effort) -> list[Row]:
     ]
 
 
-def fastest_rows(effort: Effort, job: Job) -> int:
-    """Rows of TRL's micro-batches with which a job's step is faster: all, or a few at a time.
+def tried_rows(effort: Effort, job: Job) -> dict[int, Measured]:
+    """A step of TRL's with all rows in one micro-batch (0), and with a few at a time; the faster one comes first.
 
     Raises:
         RuntimeError: it is possible with neither.
     """
-    short, seconds, failures = replace(effort, rounds=1), {}, []
+    short, found, failures = replace(effort, rounds=1), {}, []
     for rows in (0, MICRO):
+        name = f"TRL, micro-batches of {rows or 'all'}"
         try:
-            tried = short.interleaved({f"TRL, micro-batches of {rows or 'all'}": replace(job, rows=rows, measured=2)})
-            seconds[rows] = next(iter(tried.values())).seconds
+            found[rows] = short.interleaved({name: replace(job, rows=rows, warm=1, measured=2)})[name]
         except RuntimeError as error:  # a GPU may be too small for all at once
             failures.append(str(error))
-    if not seconds:
+    if not found:
         raise RuntimeError(failures[-1])
-    return min(seconds, key=lambda rows: seconds[rows])
+    return dict(sorted(found.items(), key=lambda each: each[1].seconds))
 
 
 def _step(side: int, family: str = "qwen2_vl") -> Part:
@@ -115,7 +116,8 @@ def whole_step(effort: Effort, side: int, family: str = "qwen2_vl") -> list[Row]
     """Ours and TRL's, all algorithms in the same rounds."""
     laps: dict[str, Any] = {"side": side, "family": family} | ({"warm": 1} if side > 300 else {})
     ours, theirs = Job("step", **laps), Job("trl step", **laps)
-    rows = fastest_rows(effort, theirs)
+    tried = tried_rows(effort, theirs)
+    rows = next(iter(tried))
     jobs = {
         "TRL GRPO": replace(theirs, rows=rows),
         "GRPO": ours,
@@ -124,8 +126,8 @@ def whole_step(effort: Effort, side: int, family: str = "qwen2_vl") -> list[Row]
         "PPO": replace(ours, algorithm="ppo"),
     }
     if has_plain():
-        jobs |= {"GRPO, nothing shared": replace(ours, way="plain")}
-        jobs |= {"PPO, nothing shared": replace(ours, way="plain", algorithm="ppo")}
+        jobs |= {f"GRPO, {PLAIN}": replace(ours, way="plain")}
+        jobs |= {f"PPO, {PLAIN}": replace(ours, way="plain", algorithm="ppo")}
     found = effort.interleaved(jobs)
     for name, of in found.items():
         if any(each["trained"] != ours.prompts * ours.group for each in of.rounds):
@@ -144,9 +146,12 @@ def whole_step(effort: Effort, side: int, family: str = "qwen2_vl") -> list[Row]
         _step_row(f"{algorithm}_step_{side}px{end}", side, found[own], found[other], against, operations)
         for algorithm, own, other, against, operations in compared
     ]
-    made[0] = replace(made[0], beside=_beside(found, "GRPO, nothing shared"))
-    made[2] = replace(made[2], beside=_beside(found, "PPO, nothing shared"))
+    made[0] = replace(made[0], beside=_beside(found, f"GRPO, {PLAIN}"))
+    made[2] = replace(made[2], beside=_beside(found, f"PPO, {PLAIN}"))
     name, peak, other = f"grpo_step_{side}px_memory{end}", found["GRPO"].peak, found["TRL GRPO"].peak
+    others = {f"TRL, {n or 'all'} rows at once": round(of.peak, 1) for n, of in tried.items() if n != rows}
+    if has_plain():
+        others[PLAIN] = round(found[f"GRPO, {PLAIN}"].peak, 1)
     memory = Row(
         name,
         round(peak, 1),
@@ -156,7 +161,7 @@ def whole_step(effort: Effort, side: int, family: str = "qwen2_vl") -> list[Row]
         what=f"peak of memory at {side} pixels, above what was there when the model was loaded",
         against=trl,
         floor=FLOORS.get(name),
-        beside={n: round(of.peak, 1) for n, of in found.items() if n == "GRPO, nothing shared"},
+        beside=others,
     )
     return [replace(row, kind=kind) for row in (*made, memory)]
 
@@ -180,7 +185,7 @@ def _step_row(name: str, side: int, ours: Measured, theirs: Measured, against: s
 
 
 def _beside(found: dict[str, Measured], name: str) -> dict[str, float]:
-    return {"nothing shared": round(found[name].seconds, 4)} if name in found else {}
+    return {PLAIN: round(found[name].seconds, 4)} if name in found else {}
 
 
 def _counted(of: Measured, job: Job) -> tuple[counted.Shape, counted.Work]:
@@ -196,7 +201,7 @@ def update(effort: Effort, name: str, side: int, family: str, words: str) -> lis
     job = Job("update", family=family, side=side, prompt=1024, prompts=1, tokens=128)
     jobs = {"padded": replace(job, way="padded"), "ours": job}
     if has_plain():
-        jobs |= {"ours, nothing shared": replace(job, way="plain")}
+        jobs |= {f"ours, {PLAIN}": replace(job, way="plain")}
     found = effort.interleaved(jobs)
     ours, padded = found["ours"], found["padded"]
     norms = [of.last["gradient"] for of in found.values()]
@@ -207,7 +212,7 @@ def update(effort: Effort, name: str, side: int, family: str, words: str) -> lis
         shape, work = _counted(ours, job)
         operations = round(counted.update(shape, work, False) / counted.update(shape, work, True), 2)
     memory = {"MiB, ours": round(ours.peak, 1), "MiB, padded": round(padded.peak, 1)}
-    plain = {n: round(of.seconds, 4) for n, of in found.items() if n == "ours, nothing shared"}
+    plain = {n: round(of.seconds, 4) for n, of in found.items() if n == f"ours, {PLAIN}"}
     return [
         Row(
             name,

@@ -103,11 +103,30 @@ def test_trl_is_given_the_faster_of_its_micro_batches() -> None:
     def slower_at_once(job: Any) -> dict[str, Any]:
         found = given(job)
         if job.kind == "trl step" and job.rows != MICRO:
-            found |= {"cpu": [9.0], "wall": [9.0]}
+            found |= {"cpu": [9.0], "wall": [9.0], "peak": 900.0}
         return found
 
-    row = whole_step(effort(slower_at_once), 56)[0]
+    row, *_, memory = whole_step(effort(slower_at_once), 56)
     assert row.baseline == 2.0 and f"micro-batches of {MICRO} rows" in row.against
+    assert memory.baseline == 200.0 and memory.beside["TRL, all rows at once"] == 900.0
+
+
+def test_trl_is_measured_as_it_fits_where_all_rows_at_once_do_not() -> None:
+    from steps.figures import MICRO, whole_step
+
+    def too_small(job: Any) -> dict[str, Any]:
+        if job.kind == "trl step" and job.rows != MICRO:
+            raise RuntimeError("out of memory")
+        return given(job)
+
+    def far_too_small(job: Any) -> dict[str, Any]:
+        if job.kind == "trl step":
+            raise RuntimeError("out of memory")
+        return given(job)
+
+    assert f"micro-batches of {MICRO} rows" in whole_step(effort(too_small), 56)[0].against
+    with pytest.raises(RuntimeError, match="out of memory"):
+        whole_step(effort(far_too_small), 56)
 
 
 def test_ours_without_sharing_is_measured_where_there_is_the_option(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -115,8 +134,8 @@ def test_ours_without_sharing_is_measured_where_there_is_the_option(monkeypatch:
 
     monkeypatch.setattr(figures, "has_plain", lambda: True)
     rows = {row.name: row for row in figures.whole_step(effort(), 56)}
-    assert rows["grpo_step_56px"].beside == {"nothing shared": 2.0}
-    assert rows["ppo_step_56px"].beside == {"nothing shared": 2.0}
+    assert rows["grpo_step_56px"].beside == {figures.PLAIN: 2.0}
+    assert rows["ppo_step_56px"].beside == {figures.PLAIN: 2.0}
     monkeypatch.setattr(figures, "has_plain", lambda: False)
     assert figures.whole_step(effort(), 56)[0].beside == {}
 
