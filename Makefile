@@ -21,7 +21,7 @@ help:
 	@echo 'make demo     a whole run: environments, training, evaluation, a page to look at; ARGS="..." is passed on'
 	@echo '              TASK=counting, geometry, grounding, search or coding'
 	@echo 'make test     lint, then every test; PYTEST_ARGS="-m '"'not slow'"'" leaves out the slow ones'
-	@echo 'make bench    every figure of speed, beside TRL, into bench/README.md; about an hour; ARGS="--quick" shows that it runs'
+	@echo 'make bench    every figure of speed, beside TRL, into bench/README.md; an hour and a half; ARGS="--quick" shows that it runs'
 	@echo 'make bench-profile    where the time of one step goes, into bench/profile.md; a minute'
 	@echo 'make verify-learning    the demo of TASK over three seeds with its controls, into bench/learning/; about 40 minutes'
 	@echo 'make verify-tasks    that for all five tasks, and their table in the README; about three hours'
