@@ -6,6 +6,7 @@ if nothing had happened.
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -58,6 +59,8 @@ def train(config: Config, parts: Parts, run: RunDirectory, first: int, progress:
         OutageError: most of a step's episodes fail at the infrastructure; a checkpoint likewise.
     """
     run.begin(first)
+    gc.collect()
+    gc.freeze()  # the collector need not look at everything that was imported again whenever rows are made
     step = saved = first
     learner, watch = learner_of(config, parts), Watch()
     # While a pause goes on, processes do not look at each other: all of them wait to its end.

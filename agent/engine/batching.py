@@ -184,13 +184,13 @@ def make_batch(
             images.append(picture)
             image_row.append(index)
             inside[index, span.start : span.start + span.length] = True
-        input_ids[index, :length] = row.token_ids
         attention[index, :length] = True
-        action[index, :length] = row.action_mask
         positions[:, index, :length] = mrope_positions(length, spans, merge)
         start = 0
         for segment in row.segments:
             inside_row = slice(start, start + len(segment.token_ids))
+            input_ids[index, inside_row] = segment.token_ids
+            action[index, inside_row] = segment.kind == "action"
             turns[index, inside_row] = segment.turn
             if segment.logprobs is not None:
                 logprobs[index, inside_row] = segment.logprobs

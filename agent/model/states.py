@@ -7,7 +7,7 @@ Three ways lead to the same states, up to rounding, and to the same gradients:
     none     whole rows, padded to the longest; asked for by name, every row encodes its own pictures, too
 
 Which of them a model allows is a matter of its layers (`layout.why_not`), of how it is spread over processes, and of
-gradient checkpointing; among those the one is taken that multiplies least.
+gradient checkpointing; among those the one is taken that multiplies least (`work`).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from .kept_prompts import KeptPrompts
 from .layout import takes_layouts, why_not
 from .prefix_cache import prefix_states
 from .tree import pack
-from .work import layer_work, packed_work, padded_work, prefix_work
+from .work import layer_work, padded_work, prefix_work
 
 Sharing = Literal["auto", "tree", "prefix", "none"]
 
@@ -107,24 +107,14 @@ def reason(model: PreTrainedModel) -> str:
 def batch_states(model: PreTrainedModel, batch: Batch, kept: KeptPrompts | None = None) -> States:
     """Last hidden states of a batch's rows, at least one. kept: Prompts that were run with these weights already, which
     a packed row begins from."""
-    open_ways, device, work = ways(model), device_of(model), layer_work(model)
-    packed = None
-    if "tree" in open_ways:
+    open_ways, device = ways(model), device_of(model)
+    if "tree" in open_ways:  # it multiplies no more than any other way
         outer = None if kept is None else kept.outer(batch.prompts())
         packed = pack(batch, model.config.image_token_id, device, outer)
-    costs: dict[Sharing, float] = {"none": padded_work(work, batch)}
-    if packed is not None:
-        costs["tree"] = packed_work(work, packed)
-    if "prefix" in open_ways:
-        costs["prefix"] = prefix_work(work, batch)
-    if sharing_of(model) != "auto":
-        costs = {way: cost for way, cost in costs.items() if way == sharing_of(model)} or costs
-    # Where there are several, the one without padding and copies comes first.
-    chosen = min(costs, key=lambda way: (costs[way], ("tree", "prefix", "none").index(way)))
-    if chosen == "tree" and packed is not None:
-        flat = hidden_states(model, packed.input_ids, None, packed.position_ids, packed.images, layout=packed)
-        return States(flat[0] if packed.outer is None else torch.cat([packed.outer.states, flat[0]]), packed.index)
-    if chosen == "prefix":
+        flat = hidden_states(model, packed.input_ids, None, packed.position_ids, packed.images, layout=packed)[0]
+        return States(flat if outer is None else torch.cat([outer.states, flat]), packed.index)
+    work, asked = layer_work(model), sharing_of(model) == "prefix"
+    if "prefix" in open_ways and (asked or prefix_work(work, batch) < padded_work(work, batch)):
         hidden = prefix_states(model, batch)
     else:
         inputs = (each.to(device) for each in (batch.input_ids, batch.attention_mask, batch.position_ids))

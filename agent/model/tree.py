@@ -104,24 +104,26 @@ def pack(batch: Batch, image_token_id: int, device: torch.device, outer: Outer |
         if piece.end > stop:  # something hangs below it
             above.append(Above((stop, piece.end), (count + piece.at, count + stop)))
     seen = sight([(piece.at, piece.at + len(piece)) for piece in pieces], above, count, device)
-    index = torch.zeros(batch.input_ids.shape, dtype=torch.long)
+    ids, positions = batch.input_ids.numpy(), batch.position_ids.numpy()
+    index = np.zeros(ids.shape, dtype=np.int64)
     first = 0 if outer is None else len(outer.names)
     images: list[ProcessedImage] = []
     of_row = images_of_rows(batch)
     for piece in pieces:
-        index[piece.rows, piece.start : piece.stop] = torch.arange(piece.at, piece.at + len(piece)) + first
-        images += _pictures(batch, of_row[piece.rows[0]], piece, image_token_id)
+        index[piece.rows, piece.start : piece.stop] = np.arange(first + piece.at, first + piece.at + len(piece))
+        if of_row[piece.rows[0]]:
+            images += _pictures(ids, of_row[piece.rows[0]], piece, image_token_id)
     places = {name: place for place, name in enumerate(known)}
-    for row, name in enumerate(names):
+    for row, (name, length) in enumerate(zip(names, batch.prompt_length.tolist(), strict=True)):
         if name in places:
-            index[row, int(batch.prompt_length[row]) - 1] = places[name]
-    ids = [batch.input_ids[piece.rows[0], piece.start : piece.stop] for piece in pieces]
-    positions = [batch.position_ids[:, piece.rows[0], piece.start : piece.stop] for piece in pieces]
+            index[row, length - 1] = places[name]
+    packed_ids = np.concatenate([ids[piece.rows[0], piece.start : piece.stop] for piece in pieces])
+    packed_positions = np.concatenate([positions[:, piece.rows[0], piece.start : piece.stop] for piece in pieces], 1)
     return Packed(
-        torch.cat(ids)[None].to(device),
-        torch.cat(positions, 1)[:, None].to(device),
+        torch.from_numpy(packed_ids)[None].to(device),
+        torch.from_numpy(packed_positions)[:, None].to(device),
         tuple(images),
-        index.to(device),
+        torch.from_numpy(index).to(device),
         seen,
         outer,
     )
@@ -197,11 +199,11 @@ def _common(told: Sequence[np.ndarray], rows: Sequence[int]) -> int:
 
 
 def _pictures(
-    batch: Batch, images: Sequence[ProcessedImage], piece: Piece, image_token_id: int
+    ids: np.ndarray, images: Sequence[ProcessedImage], piece: Piece, image_token_id: int
 ) -> list[ProcessedImage]:
     """Those whose placeholders are in a piece. A picture is never cut: where rows differ, they do from its first
     token."""
-    placeholders = batch.input_ids[piece.rows[0], : piece.stop] == image_token_id
+    placeholders = ids[piece.rows[0], : piece.stop] == image_token_id
     before, inside = int(placeholders[: piece.start].sum()), int(placeholders[piece.start :].sum())
     found, seen = [], 0
     for image in images:

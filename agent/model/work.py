@@ -8,14 +8,11 @@ and the head are the same whichever way is taken, as is the vision tower: each p
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from transformers import PreTrainedModel
 
 from ..engine.batching import Batch
-
-if TYPE_CHECKING:
-    from .tree import Packed
 
 
 @dataclass(frozen=True)
@@ -44,16 +41,6 @@ def padded_work(work: Work, batch: Batch) -> float:
     """Whole rows, padded to the longest; half of the pairs of each are seen."""
     rows, width = batch.input_ids.shape
     return work.of(rows * width, rows * width * (width + 1) / 2)
-
-
-def packed_work(work: Work, packed: Packed) -> float:
-    """One packed row: pieces see themselves and what is above them."""
-    seen = packed.seen
-    own = [stop - start for start, stop in seen.long]
-    own += [length for bucket in seen.buckets for length in bucket.real.sum(1).tolist()]
-    pairs = sum(length * (length + 1) / 2 for length in own)
-    pairs += sum((part.queries[1] - part.queries[0]) * (part.keys[1] - part.keys[0]) for part in seen.above)
-    return work.of(packed.input_ids.shape[1], pairs)
 
 
 def prefix_work(work: Work, batch: Batch) -> float:

@@ -1,10 +1,11 @@
-"""A packed row, slowly: one dense mask of everything that each token sees."""
+"""A packed row, slowly: one dense mask of everything that each token sees, and how much that is."""
 
 import torch
 from transformers import PreTrainedModel
 
 from agent.model.forward import has_mrope
 from agent.model.tree import Packed
+from agent.model.work import Work
 
 
 def seen_by(packed: Packed) -> torch.Tensor:
@@ -35,3 +36,8 @@ def dense_states(model: PreTrainedModel, packed: Packed) -> torch.Tensor:
     return model.base_model(
         input_ids=packed.input_ids, attention_mask=mask, position_ids=positions, use_cache=False, **pixels
     ).last_hidden_state[0]
+
+
+def packed_work(work: Work, packed: Packed) -> float:
+    """Multiplications of a packed row's pass through the layers."""
+    return work.of(packed.input_ids.shape[1], int(seen_by(packed).sum()))
