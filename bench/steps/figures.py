@@ -9,16 +9,23 @@ from typing import Any
 from agent.config_engine import EngineConfig
 
 from . import counted
-from .job import Job
+from .job import MICRO, Job
 from .rounds import Effort, Measured, ratios
 from .rows import Row
 
+KINDS = ("grpo", "rloo", "ppo")
 SIDES = (56, 224, 448)
-MICRO = 8  # rows of the small micro-batches that TRL may be faster with
 LARGE = "qwen2_vl_2b"  # see `models`
 PLAIN = "sharing: none"  # an option of ours: updates run whole rows, padded
 # What is asked for: the least ratio of a row.
-FLOORS: dict[str, float] = {}
+FLOORS: dict[str, float] = {
+    **{f"{kind}_step_{side}px": least for kind in KINDS for side, least in ((56, 2.5), (224, 6.0), (448, 10.0))},
+    **{f"grpo_step_{side}px_memory": least for side, least in ((56, 1.0), (224, 1.0), (448, 2.0))},
+    "update_1024_128_g8": 4.0,
+    "update_448px_128_g8": 5.0,
+    "rollout_1024_vs_generate": 6.0,
+    "rollout_4_turns_vs_prefill": 2.5,
+}
 
 
 @dataclass(frozen=True)

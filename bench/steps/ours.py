@@ -29,7 +29,7 @@ from agent.train import train
 
 from .clock import Meter
 from .counted import Shape
-from .job import Job
+from .job import MICRO, Job
 from .models import digits_for, write_folder
 from .world import ENV_ID, World
 
@@ -61,7 +61,12 @@ def config_of(job: Job, folder: Path) -> Config:
         ),
         algorithm=AlgorithmConfig(family=job.algorithm),
         critic=CriticConfig(trunk="shared"),
-        optimizer=OptimizerConfig(steps=job.warm + job.measured, lr=LR, schedule="constant"),
+        optimizer=OptimizerConfig(
+            steps=job.warm + job.measured,
+            lr=LR,
+            schedule="constant",
+            micro_batch_tokens=MICRO * (digits + job.turns * turn),
+        ),
         evaluation=EvaluationConfig(validate_every=0, test_episodes=0),
         engine=EngineConfig(**way),
         run=RunConfig(name="run", folder=str(folder / "runs"), save_every=NEVER, record_every=NEVER),
