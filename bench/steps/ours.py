@@ -35,6 +35,7 @@ from .world import ENV_ID, World
 
 NEVER = 10**6
 LR = 1e-6
+FRAME = 36  # tokens of a short question with what stands around its picture
 
 
 def config_of(job: Job, folder: Path) -> Config:
@@ -65,7 +66,7 @@ def config_of(job: Job, folder: Path) -> Config:
             steps=job.warm + job.measured,
             lr=LR,
             schedule="constant",
-            micro_batch_tokens=MICRO * (digits + job.turns * turn),
+            micro_batch_tokens=MICRO * ((job.prompt or (job.side // 28) ** 2 + FRAME) + job.turns * job.tokens),
         ),
         evaluation=EvaluationConfig(validate_every=0, test_episodes=0),
         engine=EngineConfig(**way),
