@@ -118,7 +118,7 @@ def _drawing(config: Config, skeleton: Skeleton, rows: int) -> int:
     with torch.no_grad(), LiveBytes() as live:
         logits = _empty(rows, _vocabulary(skeleton), dtype=skeleton.model.dtype)
         logprobs = token_logprobs(logits[_empty(rows)], config.rollout.temperature, (0,))
-        probabilities = logprobs.double().exp().cumsum(dim=-1)
+        probabilities = logprobs.exp().cumsum(dim=-1, dtype=torch.float64)
         probabilities / probabilities[:, -1:]
     return live.peak
 

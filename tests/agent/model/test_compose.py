@@ -261,14 +261,20 @@ def test_it_trains_a_step_saves_and_loads_again_as_it_was(vlm: VLM, tmp_path: Pa
 
 
 @pytest.mark.parametrize("way", ["tree", "prefix"])
-def test_a_shared_prompt_changes_nothing(vlm: VLM, picture: Picture, way: Sharing) -> None:
-    with torch.no_grad():
-        found = {}
-        for each in ("none", way):
-            share(vlm.model, each)
-            found[each] = logprobs(vlm, picture(30, 60))
-        share(vlm.model, "auto")
-        np.testing.assert_allclose(found[way], found["none"], atol=2e-5)
+def test_a_shared_prompt_changes_neither_the_loss_nor_a_gradient(vlm: VLM, picture: Picture, way: Sharing) -> None:
+    found: dict[str, tuple[torch.Tensor, dict[str, torch.Tensor]]] = {}
+    for each in ("none", way):
+        vlm.model.zero_grad()
+        share(vlm.model, each)
+        said = logprobs(vlm, picture(30, 60))
+        loss = (said * torch.linspace(-1, 1, said.numel()).view_as(said)).mean()
+        loss.backward()
+        found[each] = loss.detach(), {n: w.grad.clone() for n, w in vlm.model.named_parameters() if w.grad is not None}
+    share(vlm.model, "auto")
+    vlm.model.zero_grad()
+    assert abs(float(found[way][0] - found["none"][0])) <= 1e-6
+    for name, gradient in found["none"][1].items():
+        assert (found[way][1][name] - gradient).abs().max() <= 1e-5 * max(1.0, float(gradient.abs().max())), name
 
 
 def test_each_part_is_the_module_of_its_name(vlm: VLM) -> None:
