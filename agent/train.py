@@ -59,6 +59,7 @@ def train(config: Config, parts: Parts, run: RunDirectory, first: int, progress:
         OutageError: most of a step's episodes fail at the infrastructure; a checkpoint likewise.
     """
     run.begin(first)
+    gc.unfreeze()
     gc.collect()
     gc.freeze()  # the collector need not look at everything that was imported again whenever rows are made
     step = saved = first

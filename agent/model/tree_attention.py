@@ -1,20 +1,13 @@
-r"""Attention over rows that share prefixes, in one packed row: each key once, no mask, no copy of a prefix.
+"""Attention over rows that share prefixes, in one packed row: each key once, no mask, no copy of a prefix.
 
 A packed row holds the *pieces* of a tree one after another: a prompt, then the answers to it, then the next prompt. A
-token sees the tokens before it in its own piece, and all tokens of the pieces above. Softmax over a union of disjoint
-sets of keys is put together from softmaxes over each of them (as in FlashAttention, arXiv 2205.14135): with
-o_i, l_i = output and log-sum-exp of the scores over set i,
-
-    l = log sum_i exp(l_i),   o = sum_i exp(l_i - l) o_i.
-
-Backwards each set is taken by itself too: its kernel computes p = exp(score - l) from the *joint* l, and needs nothing
-else of the other sets than the joint o in D = sum_c do o (equation 4 of the same paper's backward pass). So the result
-and its gradients are those of one softmax over all that a token sees.
+token sees the tokens before it in its own piece, and all tokens of the pieces above. Each of these is a part of a
+softmax, see `attention_parts`; result and gradients are those of one softmax over all that a token sees.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -23,13 +16,13 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from .attention_parts import part, part_backward
+
 # Pieces of up to so many tokens attend to themselves together, padded to the longest of them: by themselves each would
 # cost a call.
 SHORT = 192
 # How much of a padded bucket may be padding.
 WASTE = 0.25
-# Scores that exist at once where there is no kernel that does without them.
-SCORES = 1 << 25
 
 
 @dataclass(frozen=True)
@@ -136,23 +129,22 @@ def tree_attention(
 class _TreeAttention(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor, seen: Sight, scale: float) -> Tensor:
-        run, _ = kernels(query.device)
         outer, exact = seen.outer, torch.promote_types(query.dtype, torch.float32)
         found = _by_token(query, exact)
         total = _by_token(query[..., :1], exact)
         for start, stop in seen.long:
             rows, keys = slice(start, stop), slice(outer + start, outer + stop)
-            o, logs = run(query[:, :, rows], key[:, :, keys], value[:, :, keys], True, scale)
+            o, logs = part(query[:, :, rows], key[:, :, keys], value[:, :, keys], scale, causal=True)
             found[:, :, rows], total[:, :, rows] = o, logs[..., None]
         for bucket in seen.buckets:
-            o, logs = run(
-                bucket.gathered(query), bucket.gathered(key, outer), bucket.gathered(value, outer), True, scale
+            o, logs = part(
+                bucket.gathered(query), bucket.gathered(key, outer), bucket.gathered(value, outer), scale, causal=True
             )
             bucket.put_back(found, o)
             bucket.put_back(total, logs[..., None])
-        for part in seen.above:
-            rows, keys = slice(*part.queries), slice(*part.keys)
-            o, logs = run(query[:, :, rows], key[:, :, keys], value[:, :, keys], False, scale)
+        for each in seen.above:
+            rows, keys = slice(*each.queries), slice(*each.keys)
+            o, logs = part(query[:, :, rows], key[:, :, keys], value[:, :, keys], scale)
             before, own, more = total[:, :, rows], found[:, :, rows], logs[..., None].to(exact)
             joint = torch.logaddexp(before, more)
             own.mul_((before - joint).exp_()).addcmul_(o.to(exact), more.sub(joint).exp_())
@@ -166,20 +158,19 @@ class _TreeAttention(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
         query, key, value, found, total = ctx.saved_tensors
         seen, scale, outer, given = ctx.seen, ctx.scale, ctx.seen.outer, gradients[0]
-        _, run = kernels(query.device)
         to_query, to_key, to_value = _by_token(query), _by_token(key), _by_token(value)
         to_key[:, :, :outer], to_value[:, :, :outer] = 0, 0
 
         def part_of(rows: slice, keys: slice, causal: bool) -> tuple[Tensor, Tensor, Tensor]:
-            return run(
+            return part_backward(
                 given[:, :, rows],
                 query[:, :, rows],
                 key[:, :, keys],
                 value[:, :, keys],
                 found[:, :, rows],
                 total[:, :, rows, 0],
-                causal,
                 scale,
+                causal,
             )
 
         # Each token attends to itself in one piece: what its own piece gives is written, what pieces below give added.
@@ -192,20 +183,20 @@ class _TreeAttention(torch.autograd.Function):
                 # At padding: probability 0, from a log-sum-exp that nothing reaches, and no gradient.
                 padding = ~bucket.real[:, None]
                 upward, logs = upward.masked_fill(padding[..., None], 0), logs.masked_fill(padding, float("inf"))
-            parts = run(
+            parts = part_backward(
                 upward,
                 bucket.gathered(query),
                 bucket.gathered(key, outer),
                 bucket.gathered(value, outer),
                 bucket.gathered(found),
                 logs,
-                True,
                 scale,
+                True,
             )
             for target, at, more in zip((to_query, to_key, to_value), (0, outer, outer), parts, strict=True):
                 bucket.put_back(target, more, at)
-        for part in seen.above:
-            rows, keys = slice(*part.queries), slice(*part.keys)
+        for each in seen.above:
+            rows, keys = slice(*each.queries), slice(*each.keys)
             more = part_of(rows, keys, False)
             to_query[:, :, rows] += more[0]
             to_key[:, :, keys] += more[1]
@@ -217,75 +208,3 @@ def _by_token(like: Tensor, dtype: torch.dtype | None = None) -> Tensor:
     """Room of the shape (1, heads, tokens, channels), in which all of a token lies together: so the layers want it."""
     one, heads, tokens, channels = like.shape
     return like.new_empty((one, tokens, heads, channels), dtype=dtype or like.dtype).transpose(1, 2)
-
-
-Forward = Callable[[Tensor, Tensor, Tensor, bool, float], tuple[Tensor, Tensor]]
-Backward = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, bool, float], tuple[Tensor, Tensor, Tensor]]
-
-
-def kernels(device: torch.device) -> tuple[Forward, Backward]:
-    """Attention over one set of keys, which also gives the log-sum-exp of the scores, and its backward pass, which
-    takes the joint output and log-sum-exp: torch's FlashAttention on CPU, plain matrix products elsewhere."""
-    return (_flash, _flash_backward) if device.type == "cpu" else (_plain, _plain_backward)
-
-
-def _flash(q: Tensor, k: Tensor, v: Tensor, causal: bool, scale: float) -> tuple[Tensor, Tensor]:
-    return torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(q, k, v, 0.0, causal, scale=scale)
-
-
-def _flash_backward(
-    g: Tensor, q: Tensor, k: Tensor, v: Tensor, o: Tensor, logs: Tensor, causal: bool, scale: float
-) -> tuple[Tensor, Tensor, Tensor]:
-    return torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward(
-        g, q, k, v, o, logs, 0.0, causal, scale=scale
-    )
-
-
-def _plain(q: Tensor, k: Tensor, v: Tensor, causal: bool, scale: float) -> tuple[Tensor, Tensor]:
-    q, k, v = _exact(q), _exact(_repeated(k, q)), _exact(_repeated(v, q))
-    outputs, sums = [], []
-    for rows in _slices(q, k):
-        scores = _scores(q, k, rows, causal, scale)
-        sums.append(scores.logsumexp(-1))
-        outputs.append(torch.exp(scores - sums[-1][..., None]) @ v)
-    return torch.cat(outputs, 2), torch.cat(sums, 2)
-
-
-def _plain_backward(
-    g: Tensor, q: Tensor, k: Tensor, v: Tensor, o: Tensor, logs: Tensor, causal: bool, scale: float
-) -> tuple[Tensor, Tensor, Tensor]:
-    dtype, heads, k, v = q.dtype, k.shape[1], _repeated(k, q), _repeated(v, q)
-    g, q, k, v, o = (_exact(t) for t in (g, q, k, v, o))
-    to_q, to_k, to_v = [], torch.zeros_like(k), torch.zeros_like(v)
-    for rows in _slices(q, k):
-        chances, upward = torch.exp(_scores(q, k, rows, causal, scale) - logs[:, :, rows, None]), g[:, :, rows]
-        to_v += chances.transpose(2, 3) @ upward
-        inner = (upward * o[:, :, rows]).sum(-1, keepdim=True)
-        to_scores = chances * (upward @ v.transpose(2, 3) - inner) * scale
-        to_q.append(to_scores @ k)
-        to_k += to_scores.transpose(2, 3) @ q[:, :, rows]
-    grouped = [t.unflatten(1, (heads, -1)).sum(2).to(dtype) for t in (to_k, to_v)]
-    return torch.cat(to_q, 2).to(dtype), grouped[0], grouped[1]
-
-
-def _scores(q: Tensor, k: Tensor, rows: slice, causal: bool, scale: float) -> Tensor:
-    scores = q[:, :, rows] @ k.transpose(2, 3) * scale
-    if causal:
-        column = torch.arange(k.shape[2], device=k.device)
-        scores = scores.masked_fill(column > column[rows, None], float("-inf"))
-    return scores
-
-
-def _exact(t: Tensor) -> Tensor:
-    """In float32 at least: 8 bits cannot hold a score."""
-    return t.to(torch.promote_types(t.dtype, torch.float32))
-
-
-def _slices(q: Tensor, k: Tensor) -> list[slice]:
-    """Queries in so many at once that their scores are bounded."""
-    at_once = max(1, SCORES // (q.shape[0] * q.shape[1] * k.shape[2]))
-    return [slice(start, min(start + at_once, q.shape[2])) for start in range(0, q.shape[2], at_once)]
-
-
-def _repeated(t: Tensor, q: Tensor) -> Tensor:
-    return t if t.shape[1] == q.shape[1] else t.repeat_interleave(q.shape[1] // t.shape[1], 1)

@@ -8,7 +8,7 @@ from itertools import accumulate
 import torch
 from torch import Tensor
 
-from .hf_attention import merge, part
+from ..model.attention_parts import merge, part
 from .hf_own import Own
 from .hf_trunks import Trunk
 
@@ -118,7 +118,7 @@ class Block:
         gathered: (rows, width) int64, the queries' tokens in the pass.
         real: (tokens,) int64, which of them, counted row by row, are no padding.
         tokens: (tokens,) int64, where those stand in the pass.
-        bias: (rows, 1, groups * width, keys), see `hf_attention.part`.
+        bias: (rows, 1, groups * width, keys), see `attention_parts.part`.
     """
 
     def __init__(self, rows: slice, gathered: Tensor, real: Tensor, tokens: Tensor, bias: Tensor) -> None:

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from .hf_attention import part
+from ..model.attention_parts import part
 from .hf_trunks import Stack, Trunk, stacks_of
 
 # Stacks are made anew where they are more than so many, or hold more than so many times what rows need of them.
@@ -68,7 +68,7 @@ class Seating:
     def take(
         self, layer: int, query: Float[Tensor, "rows heads groups channels"], scale: float
     ) -> tuple[Float[Tensor, "rows heads groups channels"], Float[Tensor, "rows heads groups"]]:
-        """What every row takes from its trunk, and lse, see `hf_attention.part`."""
+        """What every row takes from its trunk, and lse, see `attention_parts.part`."""
         found = [seats.take(layer, query, scale) for seats in self.seats]
         out, lse = found[0] if len(found) == 1 else (torch.cat(each) for each in zip(*found, strict=True))
         if self._place is None:

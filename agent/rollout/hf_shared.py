@@ -15,10 +15,10 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from ..model.attention_parts import merge, part
 from ..model.forward import device_of, hidden_states, next_token_logits
 from ..model.kept_prompts import KeptPrompts
 from ..model.prompt_pass import PromptTokens
-from .hf_attention import merge, part
 from .hf_chunk import Chunk
 from .hf_own import Lot, Own
 from .hf_seats import Seating

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from agent.model import attention_parts
 from agent.model import tree_attention as module
 from agent.model.tree_attention import Above, Sight, sight, tree_attention
 
@@ -12,7 +13,6 @@ PIECES = [(0, 5), (5, 8), (8, 9), (9, 11), (11, 14), (14, 17), (17, 18)]
 ABOVE = [Above((5, 14), (0, 5)), Above((8, 11), (5, 8)), Above((17, 18), (14, 17))]
 TOKENS, SCALE = 18, 0.4
 CPU = torch.device("cpu")
-KERNELS = {"flash": (module._flash, module._flash_backward), "plain": (module._plain, module._plain_backward)}
 
 
 def dense(pieces: list[tuple[int, int]], above: list[Above], outer: int = 0) -> Tensor:
@@ -41,9 +41,10 @@ def both(inputs: list[Tensor], seen: Sight, mask: Tensor) -> list[tuple[Tensor, 
     return [(found, expected), *zip(*gradients, strict=True)]
 
 
-@pytest.fixture(params=KERNELS)
+@pytest.fixture(params=["fused", "plain"])
 def kernel(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    monkeypatch.setattr(module, "kernels", lambda device: KERNELS[request.param])
+    if request.param == "plain":
+        monkeypatch.setattr(attention_parts, "_fused", None)
     return str(request.param)
 
 
@@ -67,8 +68,8 @@ def test_outer_keys_come_before_the_rows_own(kernel: str) -> None:
 
 
 def test_scores_in_slices_are_those_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "kernels", lambda device: KERNELS["plain"])
-    monkeypatch.setattr(module, "SCORES", 40)  # at most one or two queries
+    monkeypatch.setattr(attention_parts, "_fused", None)
+    monkeypatch.setattr(attention_parts, "SCORES", 40)  # at most one or two queries
     for found, expected in both(tensors(torch.float64), sight(PIECES, ABOVE, 0, CPU), dense(PIECES, ABOVE)):
         torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
 

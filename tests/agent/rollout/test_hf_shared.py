@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-import agent.rollout.hf_attention
+import agent.model.attention_parts
 import agent.rollout.hf_chunk
 from agent.model.forward import hidden_states, next_token_logits
 from agent.model.load import VLM, load_vlm
@@ -146,9 +146,9 @@ def test_every_way_to_compute_it_gives_the_same(
     if way == "row by row":
         monkeypatch.setattr(agent.rollout.hf_chunk, "MASK", 1)
     else:
-        monkeypatch.setattr(agent.rollout.hf_attention, "_fused", None)
+        monkeypatch.setattr(agent.model.attention_parts, "_fused", None)
     if way == "query by query":
-        monkeypatch.setattr(agent.rollout.hf_attention, "SCORES", 1)
+        monkeypatch.setattr(agent.model.attention_parts, "SCORES", 1)
     assert largest(one_vlm, Game(Renderer(one_vlm.processor), picture).play(engine_of(one_vlm))) <= BOUND
 
 

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-import agent.rollout.hf_attention
-from agent.rollout.hf_attention import merge, part
+import agent.model.attention_parts
+from agent.model.attention_parts import merge, part
 
 SCALE = 0.4
 
@@ -19,9 +19,9 @@ def random(*shape: int, seed: int = 0) -> torch.Tensor:
 def test_parts_of_the_keys_give_together_what_all_give(
     queries: int, fused: bool, at_a_time: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(agent.rollout.hf_attention, "SCORES", at_a_time)
+    monkeypatch.setattr(agent.model.attention_parts, "SCORES", at_a_time)
     if not fused:
-        monkeypatch.setattr(agent.rollout.hf_attention, "_fused", None)
+        monkeypatch.setattr(agent.model.attention_parts, "_fused", None)
     query, key, value = random(3, 2, queries, 16), 3 * random(3, 2, 70, 16), random(3, 2, 70, 16)
     hidden = random(3, 1, queries, 70) > 0.5
     hidden[..., [0, 30]] = False  # something to see in either part
@@ -45,7 +45,7 @@ def test_the_softmax_of_half_precision_is_taken_in_float32(monkeypatch: pytest.M
     exact, lse = part(query, key, value, SCALE, None)
     for fused in (True, False):
         if not fused:
-            monkeypatch.setattr(agent.rollout.hf_attention, "_fused", None)
+            monkeypatch.setattr(agent.model.attention_parts, "_fused", None)
         half, half_lse = part(query.bfloat16(), key.bfloat16(), value.bfloat16(), SCALE, None)
         assert half.dtype == torch.bfloat16 and half_lse.dtype == torch.float32
         torch.testing.assert_close(half.float(), exact, atol=2e-2, rtol=0)
