@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from queue import Empty, SimpleQueue
-from threading import Thread
+from threading import Event, Semaphore, Thread
 from types import TracebackType
 from typing import TypeAlias
 
@@ -22,12 +22,19 @@ from .episode import Episode, Received
 Step: TypeAlias = "tuple[Episode, Completion | None]"
 
 
+class _Halt:
+    """Where threads wait for each other."""
+
+    def __init__(self) -> None:
+        self.reached, self.over = Semaphore(0), Event()
+
+
 class EnvironmentThreads:
     """At most `count` threads that call environments, kept between calls: to start one takes as long as a quick
     environment's answer. A context manager: at its end no thread is in one any more, and none is left."""
 
     def __init__(self, count: int) -> None:
-        self._asked: SimpleQueue[tuple[int, Step] | None] = SimpleQueue()
+        self._asked: SimpleQueue[tuple[int, Step] | _Halt | None] = SimpleQueue()
         self._answered: SimpleQueue[tuple[int, Step, Received | BaseException | None]] = SimpleQueue()
         self._last = sys.maxsize  # calls with a greater index are not made any more
         self._count = count
@@ -52,11 +59,19 @@ class EnvironmentThreads:
     def settle(self) -> None:
         """Wait for the calls that are being made; those that wait for a thread are not made any more. Nobody is told
         what they returned."""
+        if not self._pending:  # never less than what is asked for, and more only after an interrupt
+            return
         self._last = -1
-        while self._pending:
+        halt = _Halt()
+        for _ in self._threads:
+            self._asked.put(halt)
+        for _ in self._threads:
+            halt.reached.acquire()
+        # Every thread has been through all that was asked before, and waits.
+        while not self._answered.empty():
             self._answered.get()
-            self._pending -= 1
-        self._last = sys.maxsize
+        self._pending, self._last = 0, sys.maxsize
+        halt.over.set()
 
     @contextmanager
     def settled(self) -> Iterator[None]:
@@ -110,15 +125,19 @@ class EnvironmentThreads:
         return [_checked(answer) for answer in answers]
 
     def _ask(self, index: int, step: Step) -> None:
-        self._asked.put((index, step))
         self._pending += 1
+        self._asked.put((index, step))
         if len(self._threads) < min(self._count, self._pending):
             thread = Thread(target=self._work, name=f"env_{len(self._threads)}", daemon=True)
-            self._threads.append(thread)
             thread.start()
+            self._threads.append(thread)
 
     def _work(self) -> None:
         while (asked := self._asked.get()) is not None:
+            if isinstance(asked, _Halt):
+                asked.reached.release()
+                asked.over.wait()
+                continue
             index, (episode, completion) = asked
             answer: Received | BaseException | None = None
             try:

@@ -91,3 +91,26 @@ def test_the_end_waits_for_calls_that_run_and_drops_those_that_wait() -> None:
         time.sleep(0.01)
     assert threading.active_count() == before
     assert 1 <= sum(episode.called for episode in episodes) < 20
+
+
+def test_threads_outlive_a_settled_use_and_serve_the_next() -> None:
+    before = threading.active_count()
+    with EnvironmentThreads(3) as threads:
+        for _ in range(3):
+            with threads.settled():
+                threads.all(steps(*(FakeEpisode(k) for k in range(3))))
+            assert threading.active_count() == before + 3
+    assert threading.active_count() == before
+
+
+@pytest.mark.parametrize("miscounted", [0, 2])
+def test_when_it_is_settled_no_call_is_being_made_and_none_is_answered_later(miscounted: int) -> None:
+    episodes = [FakeEpisode(k, 0.02) for k in range(20)]
+    with EnvironmentThreads(2) as threads:
+        with threads.settled():
+            threads.ask(steps(*episodes))
+            threads._pending += miscounted  # an interrupt may come between an answer and its being counted
+        called = sum(episode.called for episode in episodes)
+        time.sleep(0.1)
+        assert called <= 4 and sum(episode.called for episode in episodes) == called
+        assert threads.all(steps(FakeEpisode(7))) == [(7, {})]
