@@ -183,10 +183,10 @@ def learn(
             parts.train_engine.skip()
             continue
         weights = _weights(learner, lesson, chosen)
-        kept, learner = learner.kept, replace(learner, kept=None)  # after this update, it is of other weights
-        if kept is not None:
-            kept = kept.worth(part.batch.prompts())
-        gradient = accumulate_gradient(replace(learner, kept=kept), part, weights, parts.kl_coef, value_only=warming)
+        prompts, learner = learner.kept, replace(learner, kept=None)  # after this update, they are of other weights
+        if prompts is not None:
+            prompts = prompts.worth(part.batch.prompts())
+        gradient = accumulate_gradient(replace(learner, kept=prompts), part, weights, parts.kl_coef, value_only=warming)
         if part.old_logprobs is None:
             metrics |= _agree(config, parts, part, lesson, gradient.logprobs, progress)
         norms = parts.gradient_norms()
