@@ -113,7 +113,9 @@ def prepare(
             episodes = _with_penalty(episodes, ranks.total(to_episodes(taken, episodes, batch)))
     values = final = None
     if learner.critic is not None:
-        at_tokens, at_ends = learner.critic.values(batch, learner.micro_batch_tokens, learner.engine, learner.packed)
+        at_tokens, at_ends = learner.critic.values(
+            batch, learner.micro_batch_tokens, learner.engine, learner.packed, learner.kept
+        )
         values = ranks.total(to_episodes(at_tokens, episodes, batch))
         experience = replace(experience, values=at_tokens)
         final = ranks.total(_of_last_rows(at_ends, batch, len(trajectories)))

@@ -17,6 +17,7 @@ from transformers import PreTrainedModel
 
 from ..engine.batching import Batch
 from .forward import device_of, hidden_states
+from .kept_prompts import KeptPrompts
 from .lora import fold
 from .states import States, batch_states, share, sharing_of
 
@@ -46,9 +47,12 @@ class ValueModel(nn.Module):
     def trunk(self) -> PreTrainedModel:
         return self._shared_trunk[0] if self.own_trunk is None else self.own_trunk
 
-    def forward(self, batch: Batch) -> tuple[Float[Tensor, "rows tokens"], Float[Tensor, " rows"]]:
-        """Values of the states before each action token, 0 elsewhere, and of those after the last token of each row."""
-        return self.from_states(batch_states(self.trunk, batch), batch)
+    def forward(
+        self, batch: Batch, kept: KeptPrompts | None = None
+    ) -> tuple[Float[Tensor, "rows tokens"], Float[Tensor, " rows"]]:
+        """Values of the states before each action token, 0 elsewhere, and of those after the last token of each row.
+        kept: Prompts that the trunk has run already, with the weights as they are."""
+        return self.from_states(batch_states(self.trunk, batch, kept), batch)
 
     def idle(self) -> tuple[Tensor, Tensor]:
         """A pass that means nothing and weighs nothing: 0, with a graph through the whole model; and no final value."""

@@ -121,12 +121,12 @@ class PlayedCritic(Critic):
         self.tape = tape
 
     def values(
-        self, batch: Batch, micro_batch_tokens: int, trunk_engine: Any = None, packed: bool = False
+        self, batch: Batch, micro_batch_tokens: int, trunk_engine: Any = None, packed: bool = False, kept: Any = None
     ) -> tuple[Tensor, Tensor]:
         at_tokens = self.tape.next("values", batch).cpu()
         return at_tokens, self.tape.flat("final_values", len(batch), "rows").cpu()
 
-    def _pass(self, micro: Batch | None) -> tuple[Tensor, Tensor]:
+    def _pass(self, micro: Batch | None, kept: Any = None) -> tuple[Tensor, Tensor]:
         assert micro is not None, "no process waits for another here"
         return self.tape.next("values", micro), torch.zeros(0)
 

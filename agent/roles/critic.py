@@ -20,6 +20,7 @@ from ..engine.experience import Experience
 from ..engine.local import LocalEngine, assign, whole
 from ..engine.offload import Offload
 from ..listener import Listener
+from ..model.kept_prompts import KeptPrompts
 from ..model.value_head import ValueModel, own_trunk, shared_trunk
 from ..objective.value import VALUE_LOSSES, explained_variance
 
@@ -59,27 +60,33 @@ class Critic:
 
     @torch.no_grad()
     def values(
-        self, batch: Batch, micro_batch_tokens: int, trunk_engine: LocalEngine | None = None, packed: bool = False
+        self,
+        batch: Batch,
+        micro_batch_tokens: int,
+        trunk_engine: LocalEngine | None = None,
+        packed: bool = False,
+        kept: KeptPrompts | None = None,
     ) -> tuple[Float[Tensor, "rows tokens"], Float[Tensor, " rows"]]:
         """Values before each action token, and at the end of each row, as the critic is now; on the CPU.
 
         trunk_engine: Of the policy, through which a shared trunk is run.
         packed: How tokens of a micro-batch are counted, see `Batch.spans`.
+        kept: Prompts that a shared trunk has run already.
         """
-        engine = self.engine or trunk_engine
+        engine, kept = self.engine or trunk_engine, kept if self.shared else None
         self.offload.require()
         if engine is None:
-            pieces = [self.model(micro) for micro in batch.split(micro_batch_tokens, packed=packed)]
+            pieces = [self.model(micro, kept) for micro in batch.split(micro_batch_tokens, packed=packed)]
         else:
             passes = engine.passes(batch.split(micro_batch_tokens, packed=packed))
-            done = [(micro, engine.run(partial(self._pass, micro))) for micro, _ in passes]
+            done = [(micro, engine.run(partial(self._pass, micro, kept))) for micro, _ in passes]
             pieces = [found for micro, found in done if micro is not None]
         final = [piece[1].cpu() for piece in pieces]
         return joined(batch, (piece[0] for piece in pieces)), torch.cat(final) if final else torch.zeros(0)
 
-    def _pass(self, micro: Batch | None) -> tuple[Tensor, Tensor]:
+    def _pass(self, micro: Batch | None, kept: KeptPrompts | None = None) -> tuple[Tensor, Tensor]:
         """Values of a micro-batch; for none a pass that weighs nothing."""
-        return self.model.idle() if micro is None else self.model(micro)
+        return self.model.idle() if micro is None else self.model(micro, kept)
 
     def loss(
         self, micro: Experience, values: Float[Tensor, "rows tokens"], count: float
