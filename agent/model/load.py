@@ -19,6 +19,7 @@ from ..errors import CheckpointError
 from .connector import ComposedForConditionalGeneration
 from .llava import LlavaProcessor, check_attention
 from .lora import save_merged
+from .patches import embed_by_products
 from .processor import Processor, read_json
 
 transformers_logging.disable_progress_bar()  # the run has a bar of its own
@@ -78,6 +79,7 @@ def load_vlm(folder: str | Path, dtype: str = "float32", device: str = "cpu") ->
         )
     if family in PROCESSORS:
         check_attention(model, folder)
+    embed_by_products(model)
     return VLM(model.to(device), processor, family)
 
 
