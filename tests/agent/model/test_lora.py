@@ -336,7 +336,8 @@ def test_the_saved_folder_is_a_plain_one_with_the_adapter_folded_in(saved: tuple
     assert not any(report.values()), report
     with torch.no_grad():
         np.testing.assert_allclose(logprobs(ours, batch), logprobs(made, batch), atol=2e-4)
-        assert torch.equal(logprobs(replace(ours, model=theirs), batch), logprobs(ours, batch))
+        # Ours embeds patches by a product, which rounds otherwise than a convolution.
+        np.testing.assert_allclose(logprobs(replace(ours, model=theirs), batch), logprobs(ours, batch), atol=2e-5)
 
 
 def test_the_saved_adapter_is_pefts_own_format(saved: tuple[VLM, Path], vlm: VLM, picture: Picture) -> None:
