@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from .algorithm import Algorithm, resolve
+from .beginning import environment_spec, model_folder
 from .config import Config
 from .config_checks import check_options, check_quantized
 from .config_engine import FIXED
@@ -21,7 +22,7 @@ from .engine.local import LocalEngine
 from .engine.memory import MIB, Phase, PhaseMachine
 from .engine.owners import owners_of
 from .engine.ranks import ALONE, Ranks
-from .errors import CheckpointError, ConfigError, outages_told
+from .errors import ConfigError
 from .evaluate import task_count
 from .model import lora
 from .model.boxes import with_boxes
@@ -29,7 +30,6 @@ from .model.four_bit import quantize
 from .model.kept_prompts import KeptPrompts
 from .model.load import VLM, load_vlm
 from .model.states import keepable, share
-from .model.tiny import make_tiny_vlm
 from .model.trainable import freeze, gradient_norms, parameter_groups
 from .roles.actor import Actor
 from .roles.critic import Critic
@@ -37,7 +37,7 @@ from .roles.reference import Reference
 from .roles.reward import Term, make_terms
 from .rollout.engine import RolloutEngine
 from .rollout.engines import make_rollout_engine
-from .rollout.environments import EnvironmentPool, EnvironmentSpec, import_modules, make_environment, optional
+from .rollout.environments import EnvironmentPool, EnvironmentSpec, import_modules, make_environment
 from .rollout.episodes import DriverOptions, EpisodeDriver
 from .rollout.hf import TransformersEngine
 from .rollout.render import Renderer
@@ -45,7 +45,6 @@ from .seeds import derive_seed
 
 # Largest difference of a sampled token's log-probability that is only rounding (nats). bfloat16 keeps 8 bits.
 GAPS = {("float32", "cpu"): 1e-4, ("float32", "cuda"): 1e-2, ("bfloat16", "cpu"): 1.0, ("bfloat16", "cuda"): 1.0}
-TOKENIZER_TEXTS = 600
 
 
 @dataclass(eq=False)
@@ -174,25 +173,6 @@ class Parts:
         self.rollout_engine.close()
 
 
-def environment_spec(config: Config, split: str) -> EnvironmentSpec:
-    """The environment of a split: the shared arguments, then the split's own.
-
-    An environment that has only the required parts takes no `split` argument: the default of each split is then left
-    out, and training and evaluation differ by their seeds alone.
-    """
-    env = config.env
-    own = {"train": env.train, "validation": env.validation, "test": env.test}[split]
-    if own == {"split": split} and not _accepts_split(EnvironmentSpec(env.id, env.kwargs)):
-        own = {}
-    return EnvironmentSpec(env.id, {**env.kwargs, **own})
-
-
-def _accepts_split(spec: EnvironmentSpec) -> bool:
-    env = make_environment(spec)
-    env.close()
-    return optional(env, "num_tasks") is not None or optional(env, "split") is not None
-
-
 def build(config: Config, folder: Path, checkpoint: Path | None, ranks: Ranks = ALONE, trains: bool = True) -> Parts:
     """Build the parts of a run.
 
@@ -213,9 +193,9 @@ def build(config: Config, folder: Path, checkpoint: Path | None, ranks: Ranks = 
     config = with_boxes(config)
     make_environment(environment_spec(config, "train")).close()
     if ranks.first:
-        _model_folder(config, folder)
+        model_folder(config, folder)
     ranks.wait()
-    start = _model_folder(config, folder)
+    start = model_folder(config, folder)
     device, dtype = placement(config.model)
     if config.model.torch_threads:
         torch.set_num_threads(config.model.torch_threads)
@@ -330,52 +310,3 @@ def placement(model: ModelConfig) -> tuple[str, str]:
     if dtype == "auto":
         dtype = "bfloat16" if device.startswith("cuda") and torch.cuda.is_bf16_supported() else "float32"
     return device, dtype
-
-
-def _model_folder(config: Config, folder: Path) -> Path:
-    if config.model.path not in ("tiny", "composed"):
-        return Path(config.model.path)
-    made = folder / "initial_model"
-    if config.model.path == "composed":
-        return _composed(config, made)
-    if not (made / "preprocessor_config.json").exists():
-        texts = tokenizer_texts(config)
-        try:
-            make_tiny_vlm(made, texts, derive_seed(config.run.seed, "tiny model"), config.model.tiny)
-        except Exception as error:  # safetensors reports a full disk as its own exception
-            raise CheckpointError(
-                f"the tiny model could not be made in {made}: {error}; free some space or change model.tiny"
-            ) from error
-    return made
-
-
-def _composed(config: Config, made: Path) -> Path:
-    if config.model.composed is None:
-        raise ConfigError("model.path: composed needs model.composed: {vision: FOLDER, language: FOLDER}")
-    if not (made / "preprocessor_config.json").exists():
-        from .model.compose import compose
-
-        made.mkdir(parents=True, exist_ok=True)
-        compose(config.model.composed, made, derive_seed(config.run.seed, "composed model") % 2**31)
-    return made
-
-
-def tokenizer_texts(config: Config) -> list[str]:
-    """Material for the tiny model's tokenizer: what the environment says and what its expert answers."""
-    kinds = [source.kwargs for source in config.cold_start.sources] or [{}]
-    texts: list[str] = []
-    for kwargs in kinds:
-        spec = environment_spec(config, "train")
-        env = make_environment(EnvironmentSpec(spec.id, {**spec.kwargs, **kwargs}))
-        with outages_told(f"{spec.id}, played for the tiny model's tokenizer"):
-            for index in range(TOKENIZER_TEXTS // len(kinds)):
-                observation, _ = env.reset(seed=derive_seed(config.run.seed, "tokenizer", index))
-                texts.append(str(observation["text"]))
-                if optional(env, "solve") is None:
-                    continue
-                script = list(map(str, optional(env, "solve")()))
-                texts += script
-                # What is answered to the expert, but for the last word, which nobody reads.
-                texts += [str(env.step(action)[0]["text"]) for action in script[:-1]]
-        env.close()
-    return texts

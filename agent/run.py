@@ -8,6 +8,7 @@ from typing import Any
 
 from rich.console import Console
 
+from .beginning import environment_spec
 from .coldstart import Demonstrator, cold_start
 from .collect import budget
 from .config import Config
@@ -27,7 +28,7 @@ from .evaluation.baselines import baseline_scores
 from .interrupt import Interrupt
 from .model.boxes import with_boxes
 from .model.states import reason
-from .parts import Parts, build, environment_spec
+from .parts import Parts, build
 from .progress import Progress
 from .records import write_trajectories
 from .replay.record import shared_pictures

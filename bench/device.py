@@ -32,12 +32,13 @@ from made_on import commit, machine
 from rich.console import Console
 
 import envs  # noqa: F401  (registers the environment)
+from agent.beginning import tokenizer_texts
 from agent.cli import read_config
 from agent.config import Config
 from agent.engine.memory import Phase
 from agent.engine.ranks import join
 from agent.interrupt import Interrupt
-from agent.parts import Parts, build, placement, tokenizer_texts
+from agent.parts import Parts, build, placement
 from agent.plan.command import placement_of, read_bytes
 from agent.plan.phases import make_plan
 from agent.progress import Progress

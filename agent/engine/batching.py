@@ -89,14 +89,18 @@ class Batch:
 
     def prompts(self) -> list[Prompt]:
         """What rows must have in common to share their prompt: its tokens and the hashes of its pictures."""
-        ids, counts = self.input_ids.numpy(), self.prompt_images.tolist()
-        pictures: list[list[str]] = [[] for _ in range(len(self))]
-        for image, row in zip(self.images, self.image_row, strict=True):
-            pictures[row].append(image.sha256)
+        ids, counts, pictures = self.input_ids.numpy(), self.prompt_images.tolist(), self.images_of_rows()
         return [
-            (ids[row, :length].tobytes(), tuple(pictures[row][: counts[row]]))
+            (ids[row, :length].tobytes(), tuple(image.sha256 for image in pictures[row][: counts[row]]))
             for row, length in enumerate(self.prompt_length.tolist())
         ]
+
+    def images_of_rows(self) -> list[list[ProcessedImage]]:
+        """The pictures of each row, in order."""
+        found: list[list[ProcessedImage]] = [[] for _ in range(len(self))]
+        for image, row in zip(self.images, self.image_row, strict=True):
+            found[row].append(image)
+        return found
 
     def split(self, max_tokens: int, whole: bool = False, packed: bool = False) -> Iterator[Batch]:
         """The batch in micro-batches, see `spans`."""

@@ -43,14 +43,14 @@ def _run_prompts(
     input_ids = torch.zeros((len(rows), width), dtype=torch.long)
     position_ids = torch.zeros((3, len(rows), width), dtype=torch.long)
     mask = torch.zeros((len(rows), width), dtype=torch.bool)
-    images = []
+    images, of_row = [], batch.images_of_rows()
     for line, row in enumerate(rows):
         # Padded on the left, so that the next token of every prompt continues from the same column.
         inside = slice(width - lengths[row], width)
         input_ids[line, inside] = batch.input_ids[row, : lengths[row]]
         position_ids[:, line, inside] = batch.position_ids[:, row, : lengths[row]]
         mask[line, inside] = True
-        images += _images(batch, row)[: int(batch.prompt_images[row])]
+        images += of_row[row][: int(batch.prompt_images[row])]
     device = device_of(model)
     hidden = hidden_states(model, input_ids.to(device), mask.to(device), position_ids.to(device), images, cache)
     return hidden[:, -1], mask.to(device)
@@ -66,12 +66,14 @@ def _run_rest(
     place = torch.tensor(starts)[:, None] + torch.arange(width)
     inside = place.clamp(max=batch.input_ids.shape[1] - 1)
     mask = batch.attention_mask.gather(1, inside) & (place < batch.input_ids.shape[1])
+    later = zip(batch.images_of_rows(), batch.prompt_images.tolist(), strict=True)
+    images = [image for row, count in later for image in row[count:]]
     hidden = hidden_states(
         model,
         batch.input_ids.gather(1, inside).where(mask, 0).to(device),
         torch.cat([prompt_mask, mask.to(device)], dim=1),
         torch.stack([axis.gather(1, inside) for axis in batch.position_ids]).to(device),
-        [image for row in range(len(batch)) for image in _images(batch, row)[int(batch.prompt_images[row]) :]],
+        images,
         cache,
     )
     rows, columns = mask.nonzero(as_tuple=True)
@@ -81,7 +83,3 @@ def _run_rest(
     )
     last = (torch.arange(len(batch), device=device), batch.prompt_length.to(device) - 1)
     return full.index_put(last, prompt_states)
-
-
-def _images(batch: Batch, row: int) -> list:
-    return [image for image, owner in zip(batch.images, batch.image_row, strict=True) if owner == row]

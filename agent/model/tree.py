@@ -108,7 +108,7 @@ def pack(batch: Batch, image_token_id: int, device: torch.device, outer: Outer |
     index = np.zeros(ids.shape, dtype=np.int64)
     first = 0 if outer is None else len(outer.names)
     images: list[ProcessedImage] = []
-    of_row = images_of_rows(batch)
+    of_row = batch.images_of_rows()
     for piece in pieces:
         index[piece.rows, piece.start : piece.stop] = np.arange(first + piece.at, first + piece.at + len(piece))
         if of_row[piece.rows[0]]:
@@ -140,21 +140,13 @@ def distinct_tokens(batch: Batch, image_token_id: int) -> list[np.ndarray]:
     ids, lengths = batch.input_ids.numpy(), batch.attention_mask.sum(1).tolist()
     numbers: dict[str, int] = {}
     rows = []
-    for row, images in enumerate(images_of_rows(batch)):
+    for row, images in enumerate(batch.images_of_rows()):
         tokens = ids[row, : lengths[row]].copy()
         if images:
             names = [numbers.setdefault(image.sha256, len(numbers)) for image in images]
             tokens[tokens == image_token_id] = -1 - np.repeat(names, [image.tokens for image in images])
         rows.append(tokens)
     return rows
-
-
-def images_of_rows(batch: Batch) -> list[list[ProcessedImage]]:
-    """The pictures of each row, in order."""
-    found: list[list[ProcessedImage]] = [[] for _ in range(len(batch))]
-    for image, row in zip(batch.images, batch.image_row, strict=True):
-        found[row].append(image)
-    return found
 
 
 def grown(told: Sequence[np.ndarray], rows: Sequence[int], start: int = 0, at: int = 0) -> list[Piece]:

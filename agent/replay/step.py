@@ -12,13 +12,13 @@ from typing import Any
 import torch
 
 from ..algorithm import resolve
+from ..beginning import environment_spec
 from ..collect import budget, specs_of
 from ..errors import RewardFault
 from ..evaluate import task_count
 from ..failures import NO_BASELINE, dropped, without_lonely
 from ..lesson import Rewards, rewards_of
 from ..model.processor import ProcessedImage
-from ..parts import environment_spec
 from ..roles.reward import make_terms
 from ..rollout.environments import EnvironmentPool, import_modules
 from ..rollout.episode import EpisodeSpec

@@ -38,9 +38,6 @@ class TransformersEngine:
         image_token_id: The placeholder's id.
         merge: Patches per side that make one image token.
         shared: It is the trainer's own: new weights are there already when `load_weights` is called.
-
-    Attributes:
-        sharing: Why siblings have a copy each of their prompt's cache; "" where they share one.
     """
 
     def __init__(self, model: PreTrainedModel, image_token_id: int, merge: int, shared: bool = False) -> None:
@@ -52,7 +49,6 @@ class TransformersEngine:
         self.prefilled_tokens = 0  # expanded tokens that went through a prefill: shows what sharing saves
         self._asleep = False
         self._weights = Offload("sampler weights", lambda: () if shared else (*model.parameters(), *model.buffers()))
-        self.sharing = why_not(model)
         self._store: Store = SharedStore(model) if takes_layouts(model) else CopiedStore(model)
         self._queue: list[Request] = []
         self._batch: Batch | None = None
@@ -146,6 +142,11 @@ class TransformersEngine:
     def wake(self) -> None:
         self._weights.enter()
         self._asleep = False
+
+    @property
+    def sharing(self) -> str:
+        """Why siblings have a copy each of their prompt's cache; "" where they share one."""
+        return "" if isinstance(self._store, SharedStore) else why_not(self.model)
 
     @property
     def _generating(self) -> bool:

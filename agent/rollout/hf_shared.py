@@ -94,11 +94,7 @@ class SharedStore:
 
     def prompt(self, key: Key) -> tuple[Kept, int, int] | None:
         trunk = self._known.get(key)
-        return None if trunk is None else self._kept(trunk)
-
-    @staticmethod
-    def _kept(trunk: Trunk) -> tuple[Kept, int, int]:
-        return Kept(trunk, NO_TOKENS), 0, trunk.next_position
+        return None if trunk is None else (Kept(trunk, NO_TOKENS), 0, trunk.next_position)
 
     def held(self, kept: Iterable[Kept]) -> int:
         lots = [(each.trunk, each.own) for each in kept]

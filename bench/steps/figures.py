@@ -174,20 +174,31 @@ def whole_step(effort: Effort, side: int, family: str = "qwen2_vl") -> list[Row]
 
 
 def _step_row(name: str, side: int, ours: Measured, theirs: Measured, against: str, operations: float | None) -> Row:
+    return _timed(
+        name,
+        ours,
+        theirs,
+        operations,
+        what=f"a step of {name.split('_')[0].upper()}, pictures of {side} pixels",
+        against=against,
+        note=f"tokens of a completion: ours {ours.last['length']:.1f}, TRL's {theirs.last['length']:.1f}; trained on "
+        f"{ours.last['trained']:.0f} and {theirs.last['trained']:.0f} of 64; by the clock {ours.wall:.3f} and "
+        f"{theirs.wall:.3f} s",
+    )
+
+
+def _timed(name: str, ours: Measured, theirs: Measured, operations: float | None, **more: Any) -> Row:
+    """Seconds of ours beside those of another way."""
     return Row(
         name,
         round(ours.seconds, 4),
         "s",
         round(theirs.seconds, 4),
         round(theirs.seconds / ours.seconds, 3),
-        what=f"a step of {name.split('_')[0].upper()}, pictures of {side} pixels",
-        against=against,
         floor=FLOORS.get(name),
         operations=operations and round(operations, 2),
         spread=ratios(ours, theirs),
-        note=f"tokens of a completion: ours {ours.last['length']:.1f}, TRL's {theirs.last['length']:.1f}; trained on "
-        f"{ours.last['trained']:.0f} and {theirs.last['trained']:.0f} of 64; by the clock {ours.wall:.3f} and "
-        f"{theirs.wall:.3f} s",
+        **more,
     )
 
 
@@ -217,22 +228,18 @@ def update(effort: Effort, name: str, side: int, family: str, words: str) -> lis
     operations = None
     if ours.last["shape"]:
         shape, work = _counted(ours, job)
-        operations = round(counted.update(shape, work, False) / counted.update(shape, work, True), 2)
+        operations = counted.update(shape, work, False) / counted.update(shape, work, True)
     memory = {"MiB, ours": round(ours.peak, 1), "MiB, padded": round(padded.peak, 1)}
     plain = {n: round(of.seconds, 4) for n, of in found.items() if n == f"ours, {PLAIN}"}
     return [
-        Row(
+        _timed(
             name,
-            round(ours.seconds, 4),
-            "s",
-            round(padded.seconds, 4),
-            round(padded.seconds / ours.seconds, 3),
+            ours,
+            padded,
+            operations,
             kind="gpu" if family == LARGE else "update",
             what=f"the gradient of 8 siblings, prompt of 1,024 tokens with {words}, responses of 128",
             against="padded rows, by transformers",
-            floor=FLOORS.get(name),
-            operations=operations,
-            spread=ratios(ours, padded),
             beside=memory | plain,
         )
     ]
@@ -273,17 +280,13 @@ def turns(effort: Effort) -> list[Row]:
 def _rollout_row(name: str, ours: Measured, theirs: Measured, what: str, against: str, operations: float | None) -> Row:
     if ours.last["drawn"] != theirs.last["drawn"]:
         raise ValueError(f"{name}: ours drew {ours.last['drawn']} tokens, the other way {theirs.last['drawn']}")
-    return Row(
+    return _timed(
         name,
-        round(ours.seconds, 4),
-        "s",
-        round(theirs.seconds, 4),
-        round(theirs.seconds / ours.seconds, 3),
+        ours,
+        theirs,
+        operations,
         kind="rollout",
         what=what,
         against=against,
-        floor=FLOORS.get(name),
-        operations=operations and round(operations, 2),
-        spread=ratios(ours, theirs),
         beside={"MiB, ours": round(ours.peak, 1), "MiB, other": round(theirs.peak, 1)},
     )

@@ -18,8 +18,9 @@ from transformers import (
     Qwen3VLForConditionalGeneration,
 )
 
+from agent.config_model import TinyShape
 from agent.model.load import load_processor
-from agent.model.tiny import CHAT_TEMPLATE, SPECIAL_TOKENS, make_tokenizer
+from agent.model.tiny import CHAT_TEMPLATE, SPECIAL_TOKENS, image_processor_settings, make_tokenizer
 from agent.rollout.render import Renderer
 
 from .world import ANSWER, QUESTION, SHORT, picture
@@ -147,24 +148,9 @@ def _parts(text: dict[str, Any], vision: dict[str, Any], tokenizer: PreTrainedTo
 
 def image_settings(family: str) -> dict[str, Any]:
     """preprocessor_config.json: pictures keep their size."""
-    side = PATCHES[family] * MERGE
-    return {
-        "image_processor_type": "Qwen2VLImageProcessor",
-        "processor_class": {"qwen2_5_vl": "Qwen2_5_VLProcessor", "qwen3_vl": "Qwen3VLProcessor"}.get(
-            family, "Qwen2VLProcessor"
-        ),
-        "patch_size": PATCHES[family],
-        "merge_size": MERGE,
-        "temporal_patch_size": 2,
-        "size": {"shortest_edge": side * side, "longest_edge": 1024 * 1024},
-        "image_mean": [0.5, 0.5, 0.5],
-        "image_std": [0.5, 0.5, 0.5],
-        "do_convert_rgb": True,
-        "do_normalize": True,
-        "do_rescale": True,
-        "do_resize": True,
-        "resample": 3,
-    }
+    processors = {"qwen2_5_vl": "Qwen2_5_VLProcessor", "qwen3_vl": "Qwen3VLProcessor"}
+    shape = TinyShape(patch=PATCHES[family], merge=MERGE, max_pixels=1024 * 1024)
+    return image_processor_settings(shape) | {"processor_class": processors.get(family, "Qwen2VLProcessor")}
 
 
 def digits_for(folder: Path, side: int, prompt: int) -> int:

@@ -8,13 +8,14 @@ import pytest
 import torch
 from gymnasium import spaces
 
+from agent.beginning import environment_spec, tokenizer_texts
 from agent.config import EnvironmentConfig
 from agent.config_algorithm import DivergenceConfig
 from agent.config_model import ModelConfig
 from agent.engine.checkpoint import save_checkpoint
 from agent.errors import CheckpointError, ConfigError
 from agent.model.load import load_vlm
-from agent.parts import Parts, build, environment_spec, placement, tokenizer_texts
+from agent.parts import Parts, build, placement
 from tests.agent.run_fixtures import SHAPE, TASKS, Parity, small_config, tiny_folder
 
 TINY = {"model": {"path": "tiny", "tiny": SHAPE}}

@@ -21,7 +21,7 @@ from agent.rollout.hf import TransformersEngine, expand
 from agent.rollout.hf_copied import CopiedStore
 from agent.rollout.hf_own import ROOM, Own
 from agent.rollout.hf_seats import Seating
-from agent.rollout.hf_shared import SharedStore
+from agent.rollout.hf_shared import NO_TOKENS, Kept, SharedStore
 from agent.rollout.render import Renderer
 from agent.types import Row, Segment
 from tests.agent.checkpoints import write_composed
@@ -204,7 +204,7 @@ def wrong_prompt() -> Iterator[None]:
 
     def any_trunk(self: SharedStore, key: Any) -> Any:
         trunk = next((trunk for other, trunk in self._known.items() if other != key), None)
-        return None if trunk is None else self._kept(trunk)
+        return None if trunk is None else (Kept(trunk, NO_TOKENS), 0, trunk.next_position)
 
     with patch.object(SharedStore, "prompt", any_trunk):
         yield
