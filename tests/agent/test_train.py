@@ -348,9 +348,9 @@ def test_a_run_that_resets_ahead_is_one_that_does_not(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(ENGINE.train != "local", reason="prompts are kept where one process has the whole model")
-@pytest.mark.parametrize("family", ["grpo", "ppo"])
+@pytest.mark.parametrize(("family", "epochs"), [("grpo", 1), ("ppo", 1), ("grpo", 2)])
 def test_a_step_that_goes_on_from_the_rollouts_prompts_learns_what_it_learns_without(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, family: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, family: str, epochs: int
 ) -> None:
     led_back = []
     original = KeptPrompts.backward
@@ -365,7 +365,7 @@ def test_a_step_that_goes_on_from_the_rollouts_prompts_learns_what_it_learns_wit
         config, parts = prepared(
             tmp_path / str(mib),
             engine={"keep_prompts_mib": mib},
-            algorithm={"family": family, "entropy_coef": 0.01},
+            algorithm={"family": family, "entropy_coef": 0.01, "epochs": epochs},
             critic={"trunk": "shared"},
         )
         told[mib], _, ended = trained(config, parts)

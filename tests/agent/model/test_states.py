@@ -15,7 +15,7 @@ from agent.model import states
 from agent.model.layout import takes_layouts
 from agent.model.load import VLM
 from agent.model.lora import attach
-from agent.model.states import Sharing, batch_states, packs, reason, share
+from agent.model.states import Sharing, batch_states, keepable, packs, reason, share, ways
 from agent.model.tree import pack
 from agent.roles.actor import Actor
 from agent.rollout.render import Renderer
@@ -217,3 +217,26 @@ def test_what_a_model_does_not_allow_is_done_otherwise_and_told(
         found = Actor(one_vlm.model, 1.0, ()).logprobs(batch)[0]
     assert not packs(one_vlm.model) and "50%" in reason(one_vlm.model)
     np.testing.assert_allclose(found, expected, atol=2e-5)
+
+
+def test_processes_that_share_a_model_go_through_it_once_and_never_by_a_cache(
+    one_vlm: VLM, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with by(one_vlm.model, "prefix"):
+        assert ways(one_vlm.model) == ("prefix",)
+        monkeypatch.setattr(states, "placement_of", lambda model: object())
+        assert ways(one_vlm.model) == ()
+    monkeypatch.setattr(states, "device_of", lambda model: torch.device("cpu"))
+    assert ways(one_vlm.model) == ("tree",)
+
+
+@pytest.mark.parametrize("chance", [torch.nn.Dropout(0.1), "attention_dropout"])
+def test_a_pass_with_chance_in_training_is_not_kept(one_vlm: VLM, chance: torch.nn.Module | str) -> None:
+    made = deepcopy(one_vlm.model)
+    assert keepable(made)
+    made.add_module("another", torch.nn.Dropout(0.0))
+    assert keepable(made)
+    made.another = torch.nn.Identity() if isinstance(chance, str) else chance
+    if isinstance(chance, str):  # as the attention of some towers has it
+        setattr(made.another, chance, 0.2)
+    assert not keepable(made)
