@@ -47,7 +47,7 @@ class Learner:
         """The policy's, as it is now, in micro-batches; on the CPU."""
         self.actor.model.train()
         pieces = []
-        for micro, _ in self.engine.passes(batch.split(self.micro_batch_tokens, packed=self.packed)):
+        for micro, _ in self.engine.passes(batch, self.micro_batch_tokens, packed=self.packed):
             if micro is None:
                 self.engine.run(self.actor.idle)
             else:
@@ -112,7 +112,7 @@ def accumulate_gradient(
     pieces, largest, greatest = [], 0.0, 0.0
     learner.actor.model.train()
     for micro, last in learner.engine.passes(
-        experience.split(learner.micro_batch_tokens, algorithm.whole_trajectories, learner.packed)
+        experience, learner.micro_batch_tokens, algorithm.whole_trajectories, learner.packed
     ):
         if micro is None:
             learner.engine.backward(learner.engine.run(learner.actor.idle), last)

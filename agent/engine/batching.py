@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -19,8 +18,8 @@ from torch import Tensor
 from ..model.positions import mrope_positions
 from ..model.processor import ProcessedImage
 from ..types import Row
+from .splitting import Prompt, Units, balanced, filled
 
-Prompt: TypeAlias = tuple[bytes, tuple[str, ...]]
 TOKENS = ("input_ids", "attention_mask", "action_mask", "sampler_logprobs", "advantages", "turns")
 
 
@@ -66,26 +65,22 @@ class Batch:
         before[:, :-1] = self.action_mask[:, 1:]
         return before
 
-    def spans(self, max_tokens: int, whole: bool = False, packed: bool = False) -> Iterator[tuple[int, int, int]]:
+    def spans(
+        self, max_tokens: int, whole: bool = False, packed: bool = False, count: int | None = None
+    ) -> Iterator[tuple[int, int, int]]:
         """(first row, row after the last, width) of micro-batches: neighbouring rows, cut to their own longest and
         holding at most `max_tokens` tokens, padding included; `packed`: of padding none, and of equal prompts one. What
-        is longer by itself stands alone: a row, or with `whole` a trajectory, whose rows then stay together."""
+        is longer by itself stands alone: a row, or with `whole` a trajectory, whose rows then stay together.
+
+        count: How many, of about equal tokens, see `balanced`; None: as few as hold all.
+        """
         lengths = self.attention_mask.sum(1).tolist()
         owners = self.trajectory.tolist() if whole else list(range(len(self)))
-        units = [i for i in range(len(self)) if i == 0 or owners[i] != owners[i - 1]] + [len(self)]
-        prompts = self.prompts() if packed else []
-        start = 0
-        for first, after in pairwise(units):
-            if first > start:
-                if packed:
-                    held = _packed(prompts[start:after], lengths[start:after], self.prompt_length[start:after])
-                else:
-                    held = max(lengths[start:after]) * (after - start)
-                if held > max_tokens:
-                    yield start, first, max(lengths[start:first])
-                    start = first
-        if len(self):
-            yield start, len(self), max(lengths[start:])
+        ends = [i for i in range(len(self)) if i == 0 or owners[i] != owners[i - 1]] + [len(self)]
+        prompts = list(zip(self.prompts(), self.prompt_length.tolist(), strict=True)) if packed else None
+        units = Units(lengths, ends, prompts)
+        cuts = filled(units, max_tokens) if count is None else balanced(units, max_tokens, count)
+        return ((start, stop, max(lengths[start:stop])) for start, stop in pairwise(cuts))
 
     def prompts(self) -> list[Prompt]:
         """What rows must have in common to share their prompt: its tokens and the hashes of its pictures."""
@@ -102,9 +97,11 @@ class Batch:
             found[row].append(image)
         return found
 
-    def split(self, max_tokens: int, whole: bool = False, packed: bool = False) -> Iterator[Batch]:
+    def split(
+        self, max_tokens: int, whole: bool = False, packed: bool = False, count: int | None = None
+    ) -> Iterator[Batch]:
         """The batch in micro-batches, see `spans`."""
-        for start, stop, width in self.spans(max_tokens, whole, packed):
+        for start, stop, width in self.spans(max_tokens, whole, packed, count):
             yield self.select(range(start, stop), width)
 
     def select(self, rows: Sequence[int], width: int | None = None) -> Batch:
@@ -119,12 +116,6 @@ class Batch:
             images=tuple(self.images[i] for i in kept),
             image_row=tuple(place[self.image_row[i]] for i in kept),
         )
-
-
-def _packed(prompts: Sequence[Prompt], lengths: Sequence[int], prompt_lengths: Tensor) -> int:
-    """Tokens of rows of which equal prompts count once."""
-    distinct = dict(zip(prompts, prompt_lengths.tolist(), strict=True))
-    return sum(lengths) - int(prompt_lengths.sum()) + sum(distinct.values())
 
 
 def joined(batch: Batch, pieces: Iterable[Float[Tensor, "rows tokens"]]) -> Float[Tensor, "rows tokens"]:

@@ -41,9 +41,17 @@ class Experience:
         cut = {name: None if tensor is None else tensor[which, :width] for name, tensor in beside.items()}
         return Experience(self.batch.select(rows, width), **cut)
 
-    def split(self, max_tokens: int, whole: bool = False, packed: bool = False) -> Iterator[Experience]:
+    def spans(
+        self, max_tokens: int, whole: bool = False, packed: bool = False, count: int | None = None
+    ) -> Iterator[tuple[int, int, int]]:
+        """Of the batch, see there."""
+        return self.batch.spans(max_tokens, whole, packed, count)
+
+    def split(
+        self, max_tokens: int, whole: bool = False, packed: bool = False, count: int | None = None
+    ) -> Iterator[Experience]:
         """In micro-batches, see `Batch.spans`."""
-        for start, stop, width in self.batch.spans(max_tokens, whole, packed):
+        for start, stop, width in self.spans(max_tokens, whole, packed, count):
             yield self.select(range(start, stop), width)
 
     def with_advantages(self, advantages: Float[Tensor, "rows tokens"]) -> Experience:

@@ -4,14 +4,15 @@ Vision tower, connector and language model are sharded block by block with `torc
 what stands outside of blocks as one more shard. A block's weights are whole only while it computes. The optimizer moves
 float32 shards; the forward pass runs in the recipe's type.
 
-Every pass is a collective: all processes make as many, each through the same modules. So a process that has fewer
-micro-batches than another makes idle passes, which weigh nothing, and every pass looks at a picture.
+Every pass is a collective: all processes make as many, each through the same modules. So a process whose rows would do
+with fewer micro-batches than another's parts them into as many, of about equal work; where it has fewer rows than there
+are passes it makes idle ones, which weigh nothing. And every pass looks at a picture.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 import torch
@@ -22,7 +23,7 @@ from torch.distributed.tensor import DTensor
 
 from ..config import OptimizerConfig
 from ..errors import ConfigError
-from .local import LocalEngine, whole
+from .local import LocalEngine, R, whole
 from .ranks import Ranks
 
 T = TypeVar("T")
@@ -87,10 +88,15 @@ class ShardedEngine(LocalEngine):
             self.root.set_requires_gradient_sync(last)
         loss.backward()
 
-    def passes(self, micros: Iterable[T]) -> Iterator[tuple[T | None, bool]]:
-        """As many passes as the process with the most micro-batches has; None is an idle one."""
-        own: list[T | None] = list(micros)
-        count = self.ranks.most(len(own))
+    def passes(
+        self, rows: R, max_tokens: int, whole: bool = False, packed: bool = False
+    ) -> Iterator[tuple[R | None, bool]]:
+        """As many passes as the process makes whose rows need the most. Each process parts its own into so many of
+        about equal work, so that none waits long for another; None is an idle one, where there are too few rows."""
+        if self.ranks.size == 1:
+            return super().passes(rows, max_tokens, whole, packed)
+        count = self.ranks.most(sum(1 for _ in rows.spans(max_tokens, whole, packed)))
+        own: list[R | None] = list(rows.split(max_tokens, whole, packed, count))
         own += [None] * (count - len(own))
         return ((micro, index == count - 1) for index, micro in enumerate(own))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 import torch
@@ -11,10 +11,13 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 
 from ..config import OptimizerConfig
 from ..model.lora import merged_tensors
+from .batching import Batch
+from .experience import Experience
 from .offload import Offload
 from .ranks import ALONE
 
 T = TypeVar("T")
+R = TypeVar("R", Batch, Experience)
 
 
 class LocalEngine:
@@ -69,10 +72,12 @@ class LocalEngine:
         """Every forward pass of the model goes through here: what `function` gives."""
         return function()
 
-    def passes(self, micros: Iterable[T]) -> Iterator[tuple[T | None, bool]]:
-        """The micro-batches of an update or of a look at it, and whether each is the last; None: an idle pass, which
-        only keeps other processes company."""
-        own = list(micros)
+    def passes(
+        self, rows: R, max_tokens: int, whole: bool = False, packed: bool = False
+    ) -> Iterator[tuple[R | None, bool]]:
+        """The micro-batches of an update or of a look at it, see `Batch.spans`, and whether each is the last; None: an
+        idle pass, which only keeps other processes company."""
+        own = list(rows.split(max_tokens, whole, packed))
         return ((micro, index == len(own) - 1) for index, micro in enumerate(own))
 
     def backward(self, loss: torch.Tensor, last: bool = True) -> None:

@@ -78,7 +78,7 @@ class Critic:
         if engine is None:
             pieces = [self.model(micro, kept) for micro in batch.split(micro_batch_tokens, packed=packed)]
         else:
-            passes = engine.passes(batch.split(micro_batch_tokens, packed=packed))
+            passes = engine.passes(batch, micro_batch_tokens, packed=packed)
             done = [(micro, engine.run(partial(self._pass, micro, kept))) for micro, _ in passes]
             pieces = [found for micro, found in done if micro is not None]
         final = [piece[1].cpu() for piece in pieces]
@@ -117,7 +117,7 @@ class Critic:
         count = max(1, int(ranks.total(experience.valued.sum())))
         sums: Counter[str] = Counter()
         self.model.train()
-        for micro, last in self.engine.passes(experience.split(micro_batch_tokens, packed=packed)):
+        for micro, last in self.engine.passes(experience, micro_batch_tokens, packed=packed):
             values, _ = self.engine.run(partial(self._pass, None if micro is None else micro.batch))
             if micro is None:
                 self.engine.backward(values, last)

@@ -2,13 +2,15 @@
 
     torchrun --nproc-per-node 2 tests/agent/engine/sharded_run.py FOLDER NAME '{"engine": {"train": "fsdp2"}, ...}'
 
-A "crash" among the areas is the number of environment steps after which process 1 kills itself.
+A "crash" among the areas is the number of environment steps after which process 1 kills itself. "passes" among them:
+each process writes the tokens of its passes, for every look and update a line, to `passes.RANK.jsonl` beside the run.
 """
 
 import json
 import os
 import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ torch.set_num_threads(1)
 from agent.config_algorithm import DivergenceConfig  # noqa: E402
 from agent.config_engine import ShardingConfig, VllmConfig  # noqa: E402
 from agent.config_model import LoraConfig  # noqa: E402
+from agent.engine.fsdp2 import ShardedEngine  # noqa: E402
 from agent.errors import AgentError  # noqa: E402
 from agent.run import run  # noqa: E402
 from tests.agent.run_fixtures import Hooks, quiet, small_config  # noqa: E402
@@ -37,8 +40,30 @@ def read(areas: dict[str, Any]) -> dict[str, Any]:
     return {area: {name: option(name, value) for name, value in options.items()} for area, options in areas.items()}
 
 
+def distinct_tokens(rows: Any) -> int:
+    """Of a batch or an experience; equal prompts count once."""
+    batch = getattr(rows, "batch", rows)
+    prompts = dict(zip(batch.prompts(), batch.prompt_length.tolist(), strict=True))
+    return int(batch.attention_mask.sum() - batch.prompt_length.sum()) + sum(prompts.values())
+
+
+def write_passes(file: Path) -> None:
+    """From now on, of every look and update of this process."""
+    plain = ShardedEngine.passes
+
+    def passes(self: ShardedEngine, *arguments: Any, **options: Any) -> Iterator[Any]:
+        found = list(plain(self, *arguments, **options))
+        with file.open("a") as out:
+            out.write(json.dumps([None if micro is None else distinct_tokens(micro) for micro, _ in found]) + "\n")
+        return iter(found)
+
+    ShardedEngine.passes = passes  # type: ignore[method-assign, assignment]
+
+
 def main(folder: str, name: str, areas: dict[str, Any]) -> int:
     crash = areas.pop("crash", 0)
+    if areas.pop("passes", False):
+        write_passes(Path(folder) / f"passes.{os.environ['RANK']}.jsonl")
     config = small_config(Path(folder), name, **read(areas))
     if crash and os.environ.get("RANK") == "1":
         Hooks.set(lambda count: os.kill(os.getpid(), signal.SIGKILL) if count == crash else None)

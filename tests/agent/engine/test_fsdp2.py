@@ -89,8 +89,9 @@ def one(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def two(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same by two processes. Three groups for two: one has twice as many micro-batches as the other."""
-    return played(tmp_path_factory.mktemp("two"), "run", areas_of(model, SHARDS, PPO, LONG), processes=2)
+    """The same by two processes. Three groups for two: one has about twice as many rows as the other."""
+    areas = areas_of(model, SHARDS, PPO, LONG) | {"passes": True}
+    return played(tmp_path_factory.mktemp("two"), "run", areas, processes=2)
 
 
 def cut(run: Path, folder: Path, step: int) -> Path:
@@ -106,6 +107,15 @@ def cut(run: Path, folder: Path, step: int) -> Path:
 def test_ten_steps_of_two_processes_are_those_of_one(one: Path, two: Path) -> None:
     assert len(metrics(two)) == 10
     assert_same(two, one)
+
+
+def test_a_process_with_fewer_rows_parts_them_into_as_many_passes_as_the_other_makes(two: Path) -> None:
+    shares = [(two.parent / f"passes.{rank}.jsonl").read_text().splitlines() for rank in (0, 1)]
+    for many, few in (map(json.loads, line) for line in zip(*shares, strict=True)):
+        assert len(many) == len(few) == 2
+        assert None not in few  # a pass would hold all of its rows
+        assert abs(few[0] - few[1]) < min(few)  # less than one row: there are three
+        assert abs(many[0] - many[1]) < min(few)
 
 
 def test_what_waits_in_host_memory_is_trained_the_same(model: Path, one: Path, tmp_path: Path) -> None:
