@@ -143,7 +143,8 @@ class OptimizerConfig:
         beta1: Of AdamW.
         beta2: Of AdamW.
         max_grad_norm: Longer gradients are scaled down to this norm.
-        micro_batch_tokens: Tokens, padding included, of one forward and backward pass.
+        micro_batch_tokens: Tokens of one forward and backward pass: distinct ones where siblings share their prompt in
+            packed rows (`engine.sharing`), else padding included. Several processes part theirs evenly.
         logprob_chunk: Action tokens whose logits exist at once; with more of them in a micro-batch, logits are computed
             a second time in the backward pass. 0: all at once.
         rates: Learning rates of the model's parts.

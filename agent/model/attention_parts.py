@@ -12,6 +12,10 @@ parts it needs nothing but the joint o, in D = sum_c do o (appendix B.4 there).
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -22,6 +26,18 @@ SCORES = 2**26
 # Never the whole matrix of scores, and the only such kernel that tells the sum.
 _fused = getattr(torch.ops.aten, "_scaled_dot_product_flash_attention_for_cpu", None)
 _fused_backward = getattr(torch.ops.aten, "_scaled_dot_product_flash_attention_for_cpu_backward", None)
+_counts = ContextVar("counts", default=False)
+
+
+@contextmanager
+def kernel_without_numbers(counts: bool = True) -> Iterator[None]:
+    """Inside, tensors of the meta device, which have shapes alone, go where those of a CPU go: for whoever counts what
+    that needs. counts: False changes nothing."""
+    token = _counts.set(counts)
+    try:
+        yield
+    finally:
+        _counts.reset(token)
 
 
 def part(
@@ -38,7 +54,7 @@ def part(
     `bias` is added to the scores: 0, or -inf where a key is not seen. `causal`: query i sees keys 0 to i. Every query
     must see at least one.
     """
-    if _fused is not None and query.device.type == "cpu":
+    if _fused is not None and _by_kernel(query):
         return _fused(query, key, value, 0.0, causal, attn_mask=bias, scale=scale)
     dtype = query.dtype
     query, key, value = _exact(query), _exact(_repeated(key, query)), _exact(_repeated(value, query))
@@ -66,7 +82,7 @@ def part_backward(
 
     upward: The gradient of the joint output. out, lse: Of all parts together.
     """
-    if _fused_backward is not None and _fused is not None and query.device.type == "cpu":
+    if _fused_backward is not None and _fused is not None and _by_kernel(query):
         return _fused_backward(upward, query, key, value, out, lse, 0.0, causal, scale=scale)
     dtype, heads, key, value = query.dtype, key.shape[1], _repeated(key, query), _repeated(value, query)
     upward, query, key, value, out = (_exact(each) for each in (upward, query, key, value, out))
@@ -87,6 +103,10 @@ def merge(out: Tensor, lse: Tensor, other: Tensor, other_lse: Tensor) -> Tensor:
     """(..., channels), what queries take from both parts, given their `lse` (...)."""
     share = torch.sigmoid(lse - other_lse)[..., None]
     return torch.lerp(other.to(share.dtype), out.to(share.dtype), share).to(out.dtype)
+
+
+def _by_kernel(query: Tensor) -> bool:
+    return query.device.type == "cpu" or (query.device.type == "meta" and _counts.get())
 
 
 def _exact(tensor: Tensor) -> Tensor:

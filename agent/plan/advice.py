@@ -1,4 +1,4 @@
-"""Which option to change first: one that lowers the peak, of the largest owner that has such an option."""
+"""Which option to change first: one that is enough, or else lowers the peak, of the largest owner that has such one."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ class Advice:
 
 
 def advise(config: Config, plan: Plan, limit: int, predict: Callable[[Config], Plan]) -> Advice | None:
-    """The option to change first so that a plan fits into `limit` bytes; None: no option helps.
+    """The option to change first so that a plan fits into `limit` bytes: one after which it does, or where there is
+    none the best of the largest owner; None: no option helps.
 
     Args:
         config: The recipe.
@@ -33,7 +34,7 @@ def advise(config: Config, plan: Plan, limit: int, predict: Callable[[Config], P
         limit: Bytes of the device.
         predict: Makes the plan of another recipe.
     """
-    owners = plan.phases[plan.highest]
+    owners, best = plan.phases[plan.highest], None
     for owner in sorted(owners, key=lambda name: -owners[name]):
         found = [
             advice
@@ -42,9 +43,11 @@ def advise(config: Config, plan: Plan, limit: int, predict: Callable[[Config], P
             and advice.peak < ENOUGH * plan.peak
         ]
         fitting = [advice for advice in found if advice.peak <= limit]
-        if found:
-            return fitting[0] if fitting else min(found, key=lambda advice: advice.peak)
-    return None
+        if fitting:
+            return fitting[0]
+        if found and best is None:
+            best = min(found, key=lambda advice: advice.peak)
+    return best
 
 
 def _tried(
@@ -130,4 +133,7 @@ OPTIONS: dict[str, tuple[tuple[str, Values], ...]] = {
         _row,
     ),
     "prompts": (_concurrency, _row),
+    "kept prompts": (
+        ("engine.keep_prompts_mib", lambda c: (c.engine.keep_prompts_mib * share for share in (0.5, 0.25, 0.0))),
+    ),
 }

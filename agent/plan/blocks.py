@@ -14,9 +14,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ..model.attention_parts import kernel_without_numbers
 from ..model.chunked_logprobs import chunked_logprobs
 from ..model.forward import has_mrope
+from ..model.layout import no_mask
 from .live import META, Footprint, LiveBytes, footprint
+from .packed import Tree, merged
 from .skeleton import Skeleton
 
 Owner = Literal["vision activations", "language activations", "logits"]
@@ -33,6 +36,7 @@ class Shape:
         pictures: Patches of each distinct picture of the rows.
         padded: Rows differ in length, so that attention needs a mask.
         accumulated: It is not the first of its update: gradients are there already.
+        tree: All lie in one packed row, in which this says what they see; None: they are apart.
     """
 
     rows: int
@@ -41,6 +45,7 @@ class Shape:
     pictures: tuple[int, ...] = ()
     padded: bool = True
     accumulated: bool = True
+    tree: Tree | None = None
 
     @property
     def patches(self) -> int:
@@ -68,7 +73,8 @@ class Block:
 
 def chain(skeleton: Skeleton, shape: Shape, head: Head | None) -> list[Block]:
     """The blocks of a forward pass, in order. head: None leaves it out, as a critic does."""
-    return list(_Chain(skeleton, shape).blocks(head))
+    with kernel_without_numbers(shape.tree is not None and shape.tree.kernel):
+        return list(_Chain(skeleton, shape).blocks(head))
 
 
 class _Chain:
@@ -79,6 +85,7 @@ class _Chain:
         self.dtype = skeleton.model.dtype
         self.text = self.model.model.language_model
         self.width = self.model.config.get_text_config().hidden_size
+        self.merged = merged(skeleton)
         self.upstream = False  # whether something before the next block is trained
         self._measured: dict[tuple[object, ...], Footprint] = {}
 
@@ -135,7 +142,7 @@ class _Chain:
 
     def _embedding(self) -> Block:
         rows, tokens = self.shape.rows, self.shape.tokens
-        features = min(rows * tokens, self.shape.patches // self._merged)
+        features = min(rows * tokens, self.shape.patches // self.merged)
 
         def embed(*given: Tensor) -> Tensor:
             states = self.text.embed_tokens(self._empty(rows, tokens, dtype=torch.long))
@@ -147,10 +154,6 @@ class _Chain:
         given = (self._empty(features, self.width),) if features else ()
         return self._block("language activations", self.text.embed_tokens, *given, run=embed)
 
-    @property
-    def _merged(self) -> int:
-        return self.model.model.visual.spatial_merge_size**2 if self.qwen else 1
-
     def _layers(self) -> list[Block]:
         rows, tokens = self.shape.rows, self.shape.tokens
         states = self._empty(rows, tokens, self.width)
@@ -160,6 +163,8 @@ class _Chain:
             mask = self._empty(rows, 1, tokens, tokens, dtype=torch.bool) if self.shape.padded else None
             shared = live.now
         options = {"attention_mask": mask, "position_ids": position, "position_embeddings": turned}
+        if self.shape.tree is not None:
+            options |= {"layout": self.shape.tree, "attention_mask": no_mask(META)}
         made = [self._block("language activations", layer, states, options=options) for layer in self.text.layers]
         # What all layers share is there once.
         first = made[0].footprint
@@ -172,7 +177,10 @@ class _Chain:
         count = self.shape.actions
 
         def run(states: Tensor) -> Tensor:
-            chosen = states.view(-1, self.width)[self._empty(count, dtype=torch.long)]
+            flat = states.view(-1, self.width)
+            if self.shape.tree is not None and self.shape.tree.outer is not None:
+                flat = torch.cat([self._empty(self.shape.tree.prompts, self.width), flat])
+            chosen = flat[self._empty(count, dtype=torch.long)]
             logprobs, entropy = chunked_logprobs(
                 self.model.lm_head,
                 chosen,

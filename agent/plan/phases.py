@@ -1,15 +1,19 @@
 """Bytes on the device by phase and owner, predicted from a recipe and its model's config.
 
 The architecture is run on tensors without numbers, at the largest shapes that the recipe allows: rows of
-`rollout.max_row_tokens`, micro-batches as full as they may be. Weights, gradients and optimizer state are exact.
-Activations are those of the model's own code with a fused attention kernel. Compared with torch's allocator they are
-right within 10% (`tests/agent/plan`).
+`rollout.max_row_tokens`, micro-batches as full as they may be; where they are packed, of distinct tokens, prompts and
+pictures once a group, as the sampler's cache holds them. Weights, gradients and optimizer state are exact. Activations
+are those of the model's own code with a fused attention kernel, or with the attention of packed rows. Compared with
+torch's allocator they are right within 10% (`tests/agent/plan`).
 
-Left out: what the allocator loses to fragments, workspaces of libraries, a CUDA context (0.5 to 1 GiB); that siblings
-share their prompt's activations where gradients are not checkpointed, so that real updates often need less;
-trajectories that an algorithm keeps whole although they are longer than a micro-batch; the cold start; checkpoints
-while they are written; pictures beyond those of the first observation, unless told; what vLLM takes beyond
-`engine.vllm.memory`.
+Where an episode has several turns nothing is known of a prompt's length but its pictures, and what follows it is taken
+to fill the row. Where `engine.sharing: prefix` shares prompts, or `auto` finds that on a GPU, whole rows are an upper
+bound.
+
+Left out: what the allocator loses to fragments, workspaces of libraries, a CUDA context (0.5 to 1 GiB); batches before
+a model is given them; trajectories that an algorithm keeps whole although they are longer than a micro-batch; that
+several processes part their rows evenly; the cold start; checkpoints while they are written; pictures beyond those of
+the first observation, unless told; what vLLM takes beyond `engine.vllm.memory`.
 """
 
 from __future__ import annotations
@@ -17,12 +21,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from math import ceil
 from typing import Literal
 
 from ..algorithm import resolve
 from ..config import Config
 from .blocks import Block, Head, Shape, chain
+from .kept import Kept, kept_prompts
+from .micro_batch import micro_batch, micro_batch_below
 from .rollout import rollout_bytes
 from .skeleton import Skeleton, make_skeleton
 from .timeline import most
@@ -106,10 +111,13 @@ def make_plan(
     skeleton = make_skeleton(config, dtype)
     patches = tuple(skeleton.patches(*size) for size in pictures)
     state = _state(config, skeleton, dtype, placement)
-    update = _update(config, skeleton, dtype, patches, state, placement)
     staying = _staying(config, state, placement)
-    rolling = rollout_bytes(config, skeleton, patches, placement.accelerator, device_memory)
+    kept = kept_prompts(config, skeleton, patches, placement.accelerator)
+    rolling = rollout_bytes(
+        config, skeleton, patches, placement.accelerator, device_memory, 0 if kept is None else kept.nbytes
+    )
     rollout = most_of(staying, rolling)
+    update = _update(config, skeleton, dtype, patches, state, placement, kept)
     sync = dict(staying) | {"trainer weights": state["trainer weights"]}
     if not config.engine.shared and config.engine.rollout != "remote":
         sync["sampler weights"] = skeleton.weight_bytes
@@ -177,8 +185,9 @@ def _update(
     patches: tuple[int, ...],
     state: Mapping[str, int],
     placement: Placement,
+    kept: Kept | None,
 ) -> dict[str, int]:
-    shape = micro_batch(config, patches)
+    shape = micro_batch(config, skeleton, patches, placement.accelerator)
     head = Head(config.rollout.temperature, BANNED, config.optimizer.logprob_chunk, config.algorithm.entropy_coef != 0)
     blocks = chain(skeleton, shape, head)
     before = dict(state) | _gathered(skeleton, placement)
@@ -187,6 +196,8 @@ def _update(
         _pass(blocks, before, gradients, shape),
         before | {"gradients": gradients} | step_bytes(skeleton, placement),
     ]
+    if kept is not None:
+        moments += with_kept(config, skeleton, patches, before, gradients, kept, head, placement.accelerator)
     if resolve(config).needs_values and config.critic.trunk == "own":
         trunk = make_skeleton(config, dtype, whole=True)
         of_trunk = placement.gradients(trunk, bool(patches), shape.accumulated)
@@ -199,6 +210,26 @@ def _update(
 
 def _pass(blocks: Sequence[Block], before: Mapping[str, int], gradients: int, shape: Shape) -> dict[str, int]:
     return most(blocks, {**before, "gradients": gradients} if shape.accumulated else before)
+
+
+def with_kept(
+    config: Config,
+    skeleton: Skeleton,
+    patches: tuple[int, ...],
+    before: Mapping[str, int],
+    gradients: int,
+    kept: Kept,
+    head: Head,
+    accelerator: bool,
+) -> list[dict[str, int]]:
+    """Moments of an update whose prompts the rollout has kept: what follows them goes through the model alone, and the
+    prompts go backward last."""
+    shape, repeated = micro_batch_below(config, skeleton, patches, accelerator)
+    held = kept.nbytes + kept.gradients
+    return [
+        _pass(chain(skeleton, shape, head), {**before, "kept prompts": held + repeated}, gradients, shape),
+        most(kept.sheaf, {**before, "gradients": gradients, "kept prompts": held - kept.each}),
+    ]
 
 
 def step_bytes(skeleton: Skeleton, placement: Placement) -> dict[str, int]:
@@ -221,21 +252,6 @@ def _gathered(skeleton: Skeleton, placement: Placement) -> dict[str, int]:
     )
     layer = sum(weight.nbytes for weight in skeleton.model.model.language_model.layers[0].parameters())
     return {"gathered weights": root + 3 * layer}
-
-
-def micro_batch(config: Config, patches: tuple[int, ...]) -> Shape:
-    """The largest micro-batch that the recipe allows. Siblings, which are neighbours, share their pictures."""
-    sizes, algorithm = config.rollout, resolve(config)
-    total = ceil(sizes.prompts_per_step * sizes.group_size / algorithm.config.mini_batches)
-    rows = min(total, max(1, config.optimizer.micro_batch_tokens // sizes.max_row_tokens))
-    return Shape(
-        rows,
-        sizes.max_row_tokens,
-        rows * min(sizes.episode_tokens, sizes.max_row_tokens - 1),
-        patches * ceil(rows / sizes.group_size),
-        padded=rows > 1,
-        accumulated=total > rows,
-    )
 
 
 def _tied(skeleton: Skeleton) -> bool:

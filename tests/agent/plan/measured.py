@@ -1,7 +1,7 @@
 """A real update on the CPU, and the most that torch's allocator gave out while it ran."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 import torch
@@ -12,8 +12,11 @@ from agent.config import Config
 from agent.engine.batching import Batch, make_batch
 from agent.engine.experience import Experience
 from agent.engine.local import LocalEngine
+from agent.model.kept_prompts import KeptPrompts, sheaves
 from agent.model.load import VLM
-from agent.model.states import share
+from agent.model.positions import mrope_positions
+from agent.model.prompt_pass import PromptTokens
+from agent.model.states import packs, share
 from agent.model.trainable import parameter_groups
 from agent.objective.aggregation import trajectory_weights
 from agent.plan.blocks import Head, Shape
@@ -35,36 +38,48 @@ def peak_of(action: Callable[[], object]) -> int:
     return most
 
 
-def rows_of(renderer: Renderer, lengths: Sequence[tuple[int, int]], pictures: Sequence[tuple[int, int]]) -> list[Row]:
-    """One row a length (prompt tokens of text, action tokens), each with a picture of its own; none for (0, 0)."""
+def rows_of(
+    renderer: Renderer, lengths: Sequence[tuple[int, int]], pictures: Sequence[tuple[int, int]], siblings: int = 1
+) -> list[Row]:
+    """So many rows a length (prompt tokens of text, action tokens), each length with a picture of its own; none for
+    (0, 0)."""
     rng = np.random.default_rng(0)
     rows = []
     for (text, actions), (height, width) in zip(lengths, pictures, strict=True):
         shown = [rng.integers(0, 256, (height, width, 3), np.uint8)] if height else []
         row = Row((renderer.prompt("".join(map(chr, rng.integers(97, 123, text))), shown),))
-        tokens = tuple(int(token) for token in rng.integers(0, 200, actions))
-        drawn = SampledWith(1.0, renderer.processor.banned_ids, actions, 0, 0, "length")
-        rows.append(row.append(Segment("action", tokens, 0, (), (-1.0,) * actions, drawn, 0.0)))
+        for _ in range(siblings):
+            tokens = tuple(int(token) for token in rng.integers(0, 200, actions))
+            drawn = SampledWith(1.0, renderer.processor.banned_ids, actions, 0, 0, "length")
+            rows.append(row.append(Segment("action", tokens, 0, (), (-1.0,) * actions, drawn, 0.0)))
     return rows
 
 
 @dataclass(frozen=True, eq=False)
 class Update:
-    """A learner with what it learns from."""
+    """A learner with what it learns from. `prompts`: of the rollout, which they are kept of before a gradient is made;
+    none: none is kept."""
 
     config: Config
     vlm: VLM
     batch: Batch
     learner: Learner
+    prompts: Sequence[PromptTokens] = ()
 
     def gradient(self) -> None:
+        learner = self.learner
+        if self.prompts:
+            kept = KeptPrompts()
+            for sheaf in sheaves(self.prompts):
+                assert kept.run(self.vlm.model, sheaf) is not None
+            learner = replace(learner, kept=kept)
         experience = Experience(self.batch)
         count = len(self.batch)
         lengths = torch.zeros(count, dtype=torch.long).index_add_(
             0, self.batch.trajectory, self.batch.action_mask.sum(1)
         )
         weights = trajectory_weights(lengths, lengths > 0, "token_mean")
-        accumulate_gradient(self.learner, experience, weights)
+        accumulate_gradient(learner, experience, weights)
 
     def step(self) -> None:
         self.gradient()
@@ -91,16 +106,32 @@ class Update:
 
 
 def update_of(
-    config: Config, vlm: VLM, lengths: Sequence[tuple[int, int]], pictures: Sequence[tuple[int, int]]
+    config: Config,
+    vlm: VLM,
+    lengths: Sequence[tuple[int, int]],
+    pictures: Sequence[tuple[int, int]],
+    keep: bool = False,
 ) -> Update:
-    renderer = Renderer(vlm.processor)
-    rows = rows_of(renderer, lengths, pictures)
+    """Of whole rows, one a length; or, where the recipe's sharing is by tree, of `rollout.group_size` siblings each in
+    packed rows, whose prompts the rollout may have kept."""
+    renderer, packed = Renderer(vlm.processor), config.engine.sharing == "tree"
+    rows = rows_of(renderer, lengths, pictures, config.rollout.group_size if packed else 1)
     batch = make_batch(rows, list(range(len(rows))), [1.0] * len(rows), renderer.pixels, vlm.processor.merge)
     if config.model.gradient_checkpointing:
         vlm.model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
-    share(vlm.model, "none")  # what the plan predicts: the most that a micro-batch may take, whoever shares what in it
+    share(vlm.model, config.engine.sharing)
+    assert packs(vlm.model) == packed
     actor = Actor(vlm.model, 1.0, vlm.processor.banned_ids, config.optimizer.logprob_chunk)
     groups = parameter_groups(vlm.model, asdict(config.optimizer.rates))
     engine = LocalEngine(vlm.model, config.optimizer, groups)
-    learner = Learner(actor, None, None, engine, resolve(config), config.optimizer.micro_batch_tokens)
-    return Update(config, vlm, batch, learner)
+    learner = Learner(actor, None, None, engine, resolve(config), config.optimizer.micro_batch_tokens, packed)
+    prompts = (
+        [_prompt(renderer, row, vlm.processor.merge) for row in rows[:: config.rollout.group_size]] if keep else []
+    )
+    return Update(config, vlm, batch, learner, prompts)
+
+
+def _prompt(renderer: Renderer, row: Row, merge: int) -> PromptTokens:
+    segment = row.segments[0]
+    positions = mrope_positions(len(segment.token_ids), segment.images, merge)
+    return PromptTokens(segment.token_ids, positions, [renderer.pixels(span.sha256) for span in segment.images])

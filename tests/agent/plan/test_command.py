@@ -58,16 +58,30 @@ def test_a_plan_names_owners_phases_and_the_peak(capsys: pytest.CaptureFixture[s
 def test_the_advice_lowers_the_peak_to_what_it_says_and_the_status_says_whether_it_fits(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    peak = planned(capsys)[1]["peak"]
-    assert planned(capsys, "--device-memory", str(peak))[0] == 0
-    status, told = planned(capsys, "--device-memory", str(peak * 3 // 4))
+    none_kept = ["--engine.keep_prompts_mib", "0"]
+    peak = planned(capsys, *none_kept)[1]["peak"]
+    assert planned(capsys, *none_kept, "--device-memory", str(peak))[0] == 0
+    status, told = planned(capsys, *none_kept, "--device-memory", str(peak * 3 // 4))
     advice = told["advice"]
     assert status == 3 and advice["peak"] <= peak * 3 // 4
     changed = ["--" + advice["option"], json.dumps(advice["value"])]
-    status, after = planned(capsys, "--device-memory", str(peak * 3 // 4), *changed)
+    status, after = planned(capsys, *none_kept, "--device-memory", str(peak * 3 // 4), *changed)
     assert status == 0 and after["peak"] == advice["peak"]
     largest = max(told["phases"][told["phase"]].items(), key=lambda pair: pair[1])
     assert advice["owner"] == largest[0]
+
+
+def test_an_option_that_is_enough_goes_before_one_of_a_larger_owner_that_is_not(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    _, before = planned(capsys)
+    update = before["phases"]["update"]
+    assert max(update, key=lambda owner: update[owner]) == "kept prompts"
+    without = planned(capsys, "--engine.keep_prompts_mib", "0")[1]["peak"]
+    assert without < 0.99 * before["peak"]  # it helps, and would be the advice
+    status, told = planned(capsys, "--device-memory", str(without - 1))
+    assert status == 3
+    assert told["advice"]["option"] != "engine.keep_prompts_mib" and told["advice"]["peak"] < without
 
 
 def test_a_device_that_no_option_makes_large_enough_is_told_so(capsys: pytest.CaptureFixture[str]) -> None:

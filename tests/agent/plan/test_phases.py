@@ -21,11 +21,14 @@ from agent.config_engine import EngineConfig, VllmConfig
 from agent.config_model import LoraConfig, ModelConfig, TinyShape
 from agent.errors import CheckpointError, ConfigError
 from agent.model.four_bit import quantize
+from agent.model.kept_prompts import KeptPrompts
 from agent.model.load import load_vlm
 from agent.model.tiny import make_tiny_vlm
 from agent.parts import _choose_trained
 from agent.plan.blocks import chain
-from agent.plan.phases import Placement, make_plan, micro_batch, optimizer_bytes, step_bytes
+from agent.plan.kept import kept_prompts
+from agent.plan.micro_batch import micro_batch
+from agent.plan.phases import Placement, make_plan, optimizer_bytes, step_bytes, with_kept
 from agent.plan.rollout import rollout_bytes
 from agent.plan.skeleton import make_skeleton
 from agent.plan.timeline import most
@@ -47,7 +50,10 @@ TWO_ROWS = 600
 
 def recipe(model: ModelConfig, **optimizer: object) -> Config:
     settings = {"micro_batch_tokens": TWO_ROWS, **optimizer}
-    return Config(EnvironmentConfig("Test/None-v0"), model=model, optimizer=OptimizerConfig(**settings))  # type: ignore[arg-type]
+    options = OptimizerConfig(**settings)  # type: ignore[arg-type]
+    return Config(
+        EnvironmentConfig("Test/None-v0"), model=model, optimizer=options, engine=EngineConfig(sharing="none")
+    )
 
 
 def tiny(folder: Path, shape: TinyShape, **model: object) -> ModelConfig:
@@ -110,6 +116,67 @@ def test_the_peak_of_a_gradient_is_as_predicted_for_every_family(family: str, tm
     assert abs(deviation(recipe(ModelConfig(path=str(folder))))) < BOUND
 
 
+SHARED = {
+    "deep": (DEEP, {}, 600, {}, "float32"),
+    "wide": (WIDE, {}, 600, {}, "float32"),
+    "many words": (WORDY, {}, 600, {}, "float32"),
+    "one micro-batch": (DEEP, {}, 4000, {}, "float32"),
+    "parted groups": (DEEP, {}, 400, {}, "float32"),
+    "chunks": (WORDY, {}, 600, {"logprob_chunk": 8}, "float32"),
+    "checkpointed": (DEEP, {"gradient_checkpointing": True}, 600, {}, "float32"),
+    "bfloat16": (DEEP, {}, 600, {}, "bfloat16"),
+    "adapters": (DEEP, {"lora": LoraConfig(4)}, 600, {}, "float32"),
+}
+
+
+def shared_recipe(model: ModelConfig, budget: int, prompt: int, **optimizer: object) -> Config:
+    """Four groups of six rows, which are a prompt of so many tokens and 50 of an answer."""
+    rollout = RolloutConfig(4, 6, max_turns=1, max_turn_tokens=50, max_row_tokens=prompt + 50)
+    config = recipe(model, micro_batch_tokens=budget, **optimizer)
+    return replace(config, rollout=rollout, engine=EngineConfig(sharing="tree"))
+
+
+def shared_deviation(
+    model: ModelConfig, budget: int, optimizer: dict[str, Any], dtype: str = "float32", keep: bool = False
+) -> float:
+    """Of the predicted peak of a gradient in packed rows from the measured one, relative to it."""
+    config = shared_recipe(model, budget, 0, **optimizer)
+    vlm = load_vlm(config.model.path, dtype)
+    _choose_trained(config, vlm)
+    update = update_of(config, vlm, LENGTHS, PICTURES, keep)
+    config = shared_recipe(model, budget, int(update.batch.prompt_length[0]), **optimizer)
+    skeleton = make_skeleton(config, dtype)
+    patches = (skeleton.patches(*PICTURES[0]),)
+    update.gradient()
+    update.learner.engine.discard()
+    batch, budget = update.batch, config.optimizer.micro_batch_tokens
+    on_host = peak_of(lambda: list(batch.split(budget, packed=True)))  # what the model is not given is of no device
+    measured = peak_of(update.gradient) - on_host
+    shape = micro_batch(config, skeleton, patches, False)
+    gradients = skeleton.gradient_bytes(True) if shape.accumulated else 0
+    if keep:
+        kept = kept_prompts(config, skeleton, patches, False)
+        assert kept is not None
+        moments = with_kept(config, skeleton, patches, {}, gradients, kept, update.head, False)
+    else:
+        moments = [most(chain(skeleton, shape, update.head), {"gradients": gradients})]
+    predicted = max(sum(moment.values()) for moment in moments)
+    print(f"measured {measured / 2**20:.2f} MiB, predicted {predicted / measured - 1:+.1%}: {moments}")
+    return predicted / measured - 1
+
+
+@pytest.mark.parametrize("case", SHARED)
+def test_the_peak_of_a_gradient_in_packed_rows_is_as_predicted(case: str, tmp_path: Path) -> None:
+    shape, model, budget, optimizer, dtype = SHARED[case]
+    assert abs(shared_deviation(tiny(tmp_path, shape, **model), budget, optimizer, dtype)) < BOUND
+
+
+@pytest.mark.parametrize("case", ["deep", "wide", "many words", "one micro-batch", "bfloat16"])
+def test_the_peak_of_a_gradient_with_kept_prompts_is_as_predicted(case: str, tmp_path: Path) -> None:
+    shape, model, budget, optimizer, dtype = SHARED[case]
+    assert abs(shared_deviation(tiny(tmp_path, shape, **model), budget, optimizer, dtype, keep=True)) < BOUND
+
+
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 @pytest.mark.parametrize("rank", [0, 4])
 def test_weights_gradients_and_optimizer_state_are_exact_and_the_step_is_as_predicted(
@@ -139,24 +206,36 @@ def test_weights_of_four_bits_are_exact(dtype: str, tmp_path: Path) -> None:
     assert skeleton.weight_bytes < make_skeleton(recipe(tiny(tmp_path, WIDE, lora=LoraConfig(4))), dtype).weight_bytes
 
 
-@pytest.mark.parametrize("wordy", [False, True])
-def test_the_peak_of_a_rollout_is_as_predicted(wordy: bool, tmp_path: Path) -> None:
-    """Of one turn. Where words are many, the logits are most of it; else the prompts that are run at once."""
-    config = recipe(tiny(tmp_path, WORDY if wordy else DEEP))
-    prompts, tokens = 8, 40
+# Groups, siblings of each, letters of a prompt, tokens of an answer; whether prompts are kept.
+ROLLOUTS = {
+    "many words": (WORDY, 8, 8, 4, 40, False),
+    "prompts": (DEEP, 8, 1, 120, 40, False),
+    "answers": (DEEP, 8, 8, 60, 150, False),
+    "kept prompts": (DEEP, 8, 4, 300, 40, True),
+}
+
+
+@pytest.mark.parametrize("case", ROLLOUTS)
+def test_the_peak_of_a_rollout_is_as_predicted(case: str, tmp_path: Path) -> None:
+    """Of one turn. The peak is where logits are, where prompts are run at once, or where answers are longest."""
+    shape, prompts, siblings, letters, tokens, keep = ROLLOUTS[case]
+    config = replace(recipe(tiny(tmp_path, shape)), engine=EngineConfig())
     vlm = load_vlm(config.model.path)
     vlm.model.eval()
     renderer = Renderer(vlm.processor)
-    rows = rows_of(renderer, [(4 if wordy else 120, 1)] * prompts, [(0, 0)] * prompts)
+    rows = rows_of(renderer, [(letters, 1)] * prompts, [(0, 0)] * prompts)
     asked = [row.segments[0].token_ids for row in rows]
     longest = max(map(len, asked))
-    sizes = {"prompts_per_step": prompts, "group_size": 8 if wordy else 1, "max_turns": 1, "max_turn_tokens": tokens}
+    sizes = {"prompts_per_step": prompts, "group_size": siblings, "max_turns": 1, "max_turn_tokens": tokens}
     config = replace(config, rollout=RolloutConfig(**sizes, max_row_tokens=longest + tokens))
     engine = TransformersEngine(vlm.model, vlm.processor.image_token_id, vlm.processor.merge, shared=True)
 
     def play() -> None:
+        kept = KeptPrompts()
+        if keep:
+            assert engine.keep_prompts(kept)
         for index, ids in enumerate(asked):
-            for sibling in range(config.rollout.group_size):
+            for sibling in range(siblings):
                 sampling = SamplingParams(1.0, tokens, sibling, (), vlm.processor.banned_ids)
                 engine.submit(Request(8 * index + sibling, 8 * index + sibling, ids, (), sampling))
         while engine.poll(0) or engine._generating:
@@ -166,7 +245,10 @@ def test_the_peak_of_a_rollout_is_as_predicted(wordy: bool, tmp_path: Path) -> N
 
     play()
     measured = peak_of(play)
-    moments = rollout_bytes(config, make_skeleton(config, "float32"), (), False, None)
+    skeleton = make_skeleton(config, "float32")
+    kept = kept_prompts(config, skeleton, (), False)
+    assert kept is not None
+    moments = rollout_bytes(config, skeleton, (), False, None, kept.nbytes if keep else 0)
     predicted = max(sum(moment.values()) for moment in moments)
     print(f"measured {measured / 2**20:.2f} MiB, predicted {predicted / measured - 1:+.1%}: {moments}")
     assert predicted == pytest.approx(measured, rel=BOUND)
@@ -252,11 +334,54 @@ def test_a_share_of_a_device_of_unknown_size_is_refused() -> None:
 
 
 def test_a_micro_batch_is_as_full_as_the_recipe_allows() -> None:
-    shape = micro_batch(PLAIN, (64,))
-    assert (shape.rows, shape.tokens, shape.actions, shape.pictures) == (4, 128, 4 * 32, (64,))
+    skeleton = make_skeleton(PLAIN, "float32")
+    shape = micro_batch(PLAIN, skeleton, (64,), False)
+    assert (shape.rows, shape.tokens, shape.actions, shape.pictures) == (4, 128, 4 * 32, (64,) * 4)
     assert shape.padded and shape.accumulated
-    single = micro_batch(replace(PLAIN, optimizer=OptimizerConfig(micro_batch_tokens=100)), (64,))
+    single = micro_batch(replace(PLAIN, optimizer=OptimizerConfig(micro_batch_tokens=100)), skeleton, (64,), False)
     assert single.rows == 1 and not single.padded
+
+
+def test_a_packed_micro_batch_has_prompts_and_pictures_once() -> None:
+    """Of 96 tokens and 32 a row: two whole groups are 448, and one row more 576, above 512."""
+    config = replace(PLAIN, engine=EngineConfig())
+    skeleton = make_skeleton(config, "float32")
+    shape = micro_batch(config, skeleton, (64,), False)
+    assert (shape.rows, shape.tokens, shape.actions, shape.pictures) == (1, 448, 8 * 32, (64,) * 2)
+    assert not shape.padded and shape.accumulated
+    on_a_gpu = micro_batch(config, skeleton, (64,), True)  # there nothing is packed unasked
+    assert (on_a_gpu.rows, on_a_gpu.tokens, on_a_gpu.pictures) == (4, 128, (64,))
+
+
+@pytest.mark.parametrize("accelerator", [False, True])
+def test_a_shared_prompt_is_cached_once_and_where_nothing_is_shared_by_every_sibling(accelerator: bool) -> None:
+    plans = {
+        sharing: make_plan(
+            replace(PLAIN, engine=EngineConfig(sharing=sharing)),  # type: ignore[arg-type]
+            "float32",
+            placement=Placement(accelerator=accelerator),
+        ).phases["rollout"]
+        for sharing in ("auto", "none")
+    }
+    assert plans["auto"]["key-value cache"] < 0.7 * plans["none"]["key-value cache"]
+
+
+def test_kept_prompts_stay_from_rollout_to_update_within_their_limit() -> None:
+    config = replace(PLAIN, engine=EngineConfig())
+    skeleton = make_skeleton(config, "float32")
+    kept = kept_prompts(config, skeleton, (64,), False)
+    assert kept is not None and kept.nbytes > 2**20
+    assert make_plan(config, "float32", ((112, 112),)).phases["update"]["kept prompts"] > kept.nbytes
+    half = replace(config, engine=EngineConfig(keep_prompts_mib=1.01 * kept.each / 2**20))
+    fewer = kept_prompts(half, skeleton, (64,), False)
+    assert fewer is not None and fewer.nbytes == kept.each
+    for nothing in (
+        replace(config, engine=EngineConfig(keep_prompts_mib=0)),
+        replace(config, engine=EngineConfig(sharing="prefix")),
+        replace(config, engine=EngineConfig(offload="optimizer")),
+    ):
+        assert kept_prompts(nothing, skeleton, (64,), False) is None
+    assert kept_prompts(config, skeleton, (64,), True) is None
 
 
 def test_a_model_that_is_not_there_is_told(tmp_path: Path) -> None:
