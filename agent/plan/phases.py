@@ -224,11 +224,13 @@ def with_kept(
 ) -> list[dict[str, int]]:
     """Moments of an update whose prompts the rollout has kept: what follows them goes through the model alone, and the
     prompts go backward last."""
-    shape, repeated = micro_batch_below(config, skeleton, patches, accelerator)
-    held = kept.nbytes + kept.gradients
+    shape, beside = micro_batch_below(config, skeleton, patches, accelerator)
+    blocks, earlier = chain(skeleton, shape, head), kept.nbytes + max(0, kept.gradients - beside)
     return [
-        _pass(chain(skeleton, shape, head), {**before, "kept prompts": held + repeated}, gradients, shape),
-        most(kept.sheaf, {**before, "gradients": gradients, "kept prompts": held - kept.each}),
+        # Keys and values of the micro-batch's prompts lie beside each other until its last layer has been run.
+        _pass(blocks[:-1], {**before, "kept prompts": earlier + beside}, gradients, shape),
+        _pass(blocks, {**before, "kept prompts": earlier}, gradients, shape),
+        most(kept.sheaf, {**before, "gradients": gradients, "kept prompts": kept.nbytes + kept.gradients - kept.each}),
     ]
 
 

@@ -1,5 +1,6 @@
 """A real update on the CPU, and the most that torch's allocator gave out while it ran."""
 
+import gc
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 
@@ -28,6 +29,7 @@ from agent.update import Learner, accumulate_gradient
 
 def peak_of(action: Callable[[], object]) -> int:
     """The most bytes at once that the CPU's allocator gave out during `action`, beyond what was there before."""
+    gc.collect()  # what others have left must not be freed meanwhile
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
         action()
     changes = [event for event in profiler.profiler.kineto_results.events() if event.name() == "[memory]"]
