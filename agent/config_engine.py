@@ -80,7 +80,9 @@ class EngineConfig:
             needs `vllm`; or "remote", servers elsewhere.
         train: Who trains: "local", one process, or "fsdp2", as many as torchrun starts, with everything in shards.
         sharing: How what siblings share is computed once in an update: "auto", the cheapest way that model and device
-            allow; "tree", in one packed row; "prefix", on a cache of the prompts; "none", whole rows, padded.
+            allow; "tree", in one packed row; "prefix", on a cache of the prompts; "none", whole rows, padded. With
+            "none" rollouts by "transformers" share nothing either: every sibling runs its prompt and has a cache of it;
+            with all others they run a prompt once, and hold it once where the model allows it.
         keep_prompts_mib: MiB that the passes over a rollout's prompts may take when they are kept, with all that their
             gradients need, for the first update after it, which then does not make them again. 0: none are kept. Only
             with `sharing` by tree, and where the sampler has the trainer's weights and nothing is offloaded.

@@ -29,9 +29,9 @@ def make_rollout_engine(config: Config, vlm: VLM, folder: Path, device: str, dty
     """
     image_token_id, merge = vlm.processor.image_token_id, vlm.processor.merge
     if config.engine.rollout == "transformers":
-        if config.engine.shared:
-            return TransformersEngine(vlm.model, image_token_id, merge, shared=True)
-        return TransformersEngine(load_vlm(folder, dtype, device).model, image_token_id, merge)
+        shared, apart = config.engine.shared, config.engine.sharing == "none"
+        model = vlm.model if shared else load_vlm(folder, dtype, device).model
+        return TransformersEngine(model, image_token_id, merge, shared, apart)
     if config.engine.rollout == "remote":
         try:  # its libraries belong to an extra
             from .remote.start import start_remote

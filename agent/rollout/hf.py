@@ -3,7 +3,8 @@
 Requests join the batch at any `poll`, those of one poll after one prefill (first turns and next turns apart), and then
 every step is one forward pass for all rows, whenever they joined. Equal prompts (siblings) are run once, and kept once
 where the model allows it (`hf_shared`); one that joins later takes what a sibling has. The next turn of an episode
-continues where its last one ended, so only the observation is computed.
+continues where its last one ended, so only the observation is computed. Rows may be told to stay apart: then each runs
+its prompt itself, which is what sharing is measured against.
 """
 
 from __future__ import annotations
@@ -38,18 +39,24 @@ class TransformersEngine:
         image_token_id: The placeholder's id.
         merge: Patches per side that make one image token.
         shared: It is the trainer's own: new weights are there already when `load_weights` is called.
+        apart: Every row runs its prompt and pictures itself and keeps a copy, whoever has the same. Only what it wrote
+            in earlier turns is not computed again.
     """
 
-    def __init__(self, model: PreTrainedModel, image_token_id: int, merge: int, shared: bool = False) -> None:
+    def __init__(
+        self, model: PreTrainedModel, image_token_id: int, merge: int, shared: bool = False, apart: bool = False
+    ) -> None:
         self.model = model
         self.shared = shared
+        self.apart = apart
         self.image_token_id = image_token_id
         self.merge = merge
         self.weight_version = 0
         self.prefilled_tokens = 0  # expanded tokens that went through a prefill: shows what sharing saves
         self._asleep = False
         self._weights = Offload("sampler weights", lambda: () if shared else (*model.parameters(), *model.buffers()))
-        self._store: Store = SharedStore(model) if takes_layouts(model) else CopiedStore(model)
+        shares = not apart and takes_layouts(model)
+        self._store: Store = SharedStore(model) if shares else CopiedStore(model, once=not apart)
         self._queue: list[Request] = []
         self._batch: Batch | None = None
         # What a next turn may continue: in the batch as long as the row is there, taken out of it afterwards.
@@ -145,8 +152,8 @@ class TransformersEngine:
 
     @property
     def sharing(self) -> str:
-        """Why siblings have a copy each of their prompt's cache; "" where they share one."""
-        return "" if isinstance(self._store, SharedStore) else why_not(self.model)
+        """Why siblings have a copy each of their prompt's cache; "" where they share one, or are to be apart."""
+        return "" if self.apart or isinstance(self._store, SharedStore) else why_not(self.model)
 
     @property
     def _generating(self) -> bool:
@@ -155,8 +162,8 @@ class TransformersEngine:
     def _admit(self, requests: list[Request]) -> None:
         """Rows that have finished leave, and these join."""
         keys = [key_of(request) for request in requests]
-        shared = {key: self._prompt(key) for key in dict.fromkeys(keys)}
-        pasts = [self._take_past(request) or shared[key] for request, key in zip(requests, keys, strict=True)]
+        known = {} if self.apart else {key: self._prompt(key) for key in dict.fromkeys(keys)}
+        pasts = [self._take_past(request) or known.get(key) for request, key in zip(requests, keys, strict=True)]
         self._leave(0)
         pieces: list[Piece] = []
         index: list[int] = []
@@ -165,7 +172,7 @@ class TransformersEngine:
             if past is None and key in fresh:
                 index.append(fresh[key])
                 continue
-            if past is None:
+            if past is None and not self.apart:
                 fresh[key] = len(pieces)
             index.append(len(pieces))
             pieces.append(self._piece(request, key, past))

@@ -49,6 +49,10 @@ class Prefilled:
 class CopiedStore:
     """See `hf_store.Store`.
 
+    Args:
+        model: That generates.
+        once: Pictures of rows that join together are encoded once where they are equal; False: as often as they occur.
+
     Attributes:
         cache: None without rows.
         mask: (rows, columns) int64, 1 where the cache holds a token of the row. Columns that a finished row got while
@@ -57,8 +61,9 @@ class CopiedStore:
 
     leaving = 0.5  # everything is copied then
 
-    def __init__(self, model: PreTrainedModel) -> None:
+    def __init__(self, model: PreTrainedModel, once: bool = True) -> None:
         self.model = model
+        self.once = once
         self.clear()
 
     def clear(self) -> None:
@@ -146,7 +151,8 @@ class CopiedStore:
         device = self.model.device
         mask = mask.to(device)
         images = [image for piece in pieces for image in piece.images]
-        hidden = hidden_states(self.model, input_ids.to(device), mask, position_ids.to(device), images, cache)
+        inputs = (input_ids.to(device), mask, position_ids.to(device))
+        hidden = hidden_states(self.model, *inputs, images, cache, once=self.once)
         lengths = [kept + len(piece.token_ids) for kept, piece in zip(held, pieces, strict=True)]
         return Prefilled(cache, mask, lengths, next_token_logits(self.model, hidden[:, -1]))
 

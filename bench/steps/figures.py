@@ -16,7 +16,7 @@ from .rows import Row
 KINDS = ("grpo", "rloo", "ppo")
 SIDES = (56, 224, 448)
 LARGE = "qwen2_vl_2b"  # see `models`
-PLAIN = "sharing: none"  # an option of ours: updates run whole rows, padded
+PLAIN = "sharing: none"  # an option of ours: updates run whole rows, padded, and rollouts every sibling's prompt
 # What is asked for: the least ratio of a row.
 FLOORS: dict[str, float] = {
     **{f"{kind}_step_{side}px": least for kind in KINDS for side, least in ((56, 2.5), (224, 6.0), (448, 10.0))},

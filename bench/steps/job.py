@@ -17,8 +17,8 @@ class Job:
     Args:
         kind: What is done.
         way: Which way: "shared" is ours as it is and "plain" ours with `engine.sharing: none`, whose updates run whole
-            rows. Others by kind: "padded" and "generate" are transformers', "forgotten" is ours with its caches dropped
-            before each turn.
+            rows and whose rollouts run every sibling's prompt. Others by kind: "padded" and "generate" are
+            transformers', "forgotten" is ours with its caches dropped before each turn.
         algorithm: "grpo", "rloo" or "ppo".
         family: Of the model.
         side: Of the pictures, in pixels.
