@@ -80,8 +80,13 @@ def main() -> int:
             _write(results, out)  # what was measured is kept, whatever comes next
             progress.advance(task)
         if wanted:
-            points = curves_.curves(tell("curves"))
-            results = replace(results, curves={"commit": made_at, "machine": made_on, "points": points})
+
+            def keep(points: curves_.Points) -> None:
+                nonlocal results
+                results = replace(results, curves={"commit": made_at, "machine": made_on, "points": points})
+                _write(results, out)
+
+            curves_.curves(tell("curves"), keep)
             progress.advance(task)
     if options.fresh_sandboxes:
         _sandboxes(console)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from .figures import PLAIN, has_plain, tried_rows
-from .job import Job
+from .job import MICRO, Job
 from .rounds import Effort
 
+Points: TypeAlias = dict[str, list[dict[str, Any]]]
 BASE = Job("step", side=224, warm=1, measured=3)  # in one round
 OURS, THEIRS, OURS_PLAIN = "ours", "TRL", f"ours, {PLAIN}"
 
@@ -32,11 +33,12 @@ AXES = (
 )
 
 
-def curves(effort: Effort) -> dict[str, list[dict[str, Any]]]:
-    """By axis its points: {"at": size, way: {"seconds": .., "MiB": ..}}."""
+def curves(effort: Effort, keep: Callable[[Points], None]) -> None:
+    """Measure the curves; `keep` is given all that is known after each axis, by axis its points: {"at": size, way:
+    {"seconds": .., "MiB": ..}}."""
     effort = replace(effort, rounds=1)
     known: dict[Job, dict[str, Any]] = {}
-    found: dict[str, list[dict[str, Any]]] = {}
+    found: Points = {}
     for axis in AXES:
         found[axis.name] = []
         for value in axis.values[:2] if effort.quick else axis.values:
@@ -45,17 +47,16 @@ def curves(effort: Effort) -> dict[str, list[dict[str, Any]]]:
                 quiet = replace(effort, tell=lambda told, at=f"{axis.name} {value}": effort.tell(f"{at}: {told}"))
                 known[job] = _point(quiet, job)
             found[axis.name].append({"at": value} | known[job])
-    return found
+        keep(found)
 
 
 def _point(effort: Effort, job: Job) -> dict[str, Any]:
-    jobs = {OURS: job}
-    if job.turns == 1:
-        theirs = replace(job, kind="trl step")
-        jobs[THEIRS] = replace(theirs, rows=next(iter(tried_rows(effort, theirs))))
+    tried = tried_rows(effort, replace(job, kind="trl step")) if job.turns == 1 else {}
+    rows = next(iter(tried), MICRO)
+    jobs = {OURS: replace(job, rows=rows)}
     if has_plain():
-        jobs[OURS_PLAIN] = replace(job, way="plain")
-    ways = effort.interleaved(jobs)
+        jobs[OURS_PLAIN] = replace(job, rows=rows, way="plain")
+    ways = effort.interleaved(jobs) | ({THEIRS: tried[rows]} if tried else {})
     return {name: {"seconds": round(of.seconds, 4), "MiB": round(of.peak, 1)} for name, of in ways.items()}
 
 

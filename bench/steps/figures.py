@@ -125,16 +125,20 @@ def whole_step(effort: Effort, side: int, family: str = "qwen2_vl") -> list[Row]
     ours, theirs = Job("step", **laps), Job("trl step", **laps)
     tried = tried_rows(effort, theirs)
     rows = next(iter(tried))
+    ours, theirs = replace(ours, rows=rows), replace(theirs, rows=rows)
     jobs = {
-        "TRL GRPO": replace(theirs, rows=rows),
+        "TRL GRPO": theirs,
         "GRPO": ours,
-        "TRL RLOO": replace(theirs, algorithm="rloo", rows=rows),
+        "TRL RLOO": replace(theirs, algorithm="rloo"),
         "RLOO": replace(ours, algorithm="rloo"),
         "PPO": replace(ours, algorithm="ppo"),
     }
     if has_plain():
         jobs |= {f"GRPO, {PLAIN}": replace(ours, way="plain")}
         jobs |= {f"PPO, {PLAIN}": replace(ours, way="plain", algorithm="ppo")}
+    other = "" if rows == MICRO else f"GRPO, micro-batches of {MICRO} rows"
+    if other:
+        jobs[other] = replace(ours, rows=MICRO)
     found = effort.interleaved(jobs)
     for name, of in found.items():
         if any(each["trained"] != ours.prompts * ours.group for each in of.rounds):
@@ -155,16 +159,18 @@ def whole_step(effort: Effort, side: int, family: str = "qwen2_vl") -> list[Row]
     ]
     made[0] = replace(made[0], beside=_beside(found, f"GRPO, {PLAIN}"))
     made[2] = replace(made[2], beside=_beside(found, f"PPO, {PLAIN}"))
-    name, peak, other = f"grpo_step_{side}px_memory{end}", found["GRPO"].peak, found["TRL GRPO"].peak
+    name, peak, theirs_peak = f"grpo_step_{side}px_memory{end}", found["GRPO"].peak, found["TRL GRPO"].peak
     others = {f"TRL, {n or 'all'} rows at once": round(of.peak, 1) for n, of in tried.items() if n != rows}
+    if other:
+        others[f"ours, {MICRO} rows at once"] = round(found[other].peak, 1)
     if has_plain():
         others[PLAIN] = round(found[f"GRPO, {PLAIN}"].peak, 1)
     memory = Row(
         name,
         round(peak, 1),
         "MiB",
-        round(other, 1),
-        round(other / peak, 2),
+        round(theirs_peak, 1),
+        round(theirs_peak / peak, 2),
         what=f"peak of memory at {side} pixels, above what was there when the model was loaded",
         against=trl,
         floor=FLOORS.get(name),

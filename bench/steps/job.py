@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Literal
 
-MICRO = 8  # rows of a small micro-batch: TRL's, where that is faster, and what ours are measured with
+MICRO = 8  # rows of a small micro-batch, where that is faster
 Kind = Literal["step", "trl step", "agreement", "update", "rollout", "turns", "profile"]
 
 
@@ -27,7 +27,7 @@ class Job:
         group: Siblings of each.
         tokens: New tokens a turn.
         turns: Of an episode.
-        rows: Of a micro-batch of TRL's; 0: all.
+        rows: Of a micro-batch of TRL's; ours get as many tokens as these have, padded. 0: all.
         warm: Steps that are not measured.
         measured: Steps that are.
         device: "cpu" or "cuda".

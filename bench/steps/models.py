@@ -163,7 +163,7 @@ def digits_for(folder: Path, side: int, prompt: int) -> int:
     if not prompt:
         return SHORT
     renderer = Renderer(load_processor(folder))
-    frame = len(renderer.prompt(QUESTION, [picture(np.random.default_rng(0), side)]).token_ids)
+    frame = len(renderer.prompt(QUESTION, [picture(0, side)]).token_ids)
     if prompt < frame:
         raise ValueError(f"a prompt of {prompt} tokens has no room for the {frame} of its picture and its frame")
     return prompt - frame

@@ -29,7 +29,7 @@ from agent.train import train
 
 from .clock import Meter
 from .counted import Shape
-from .job import MICRO, Job
+from .job import Job
 from .models import digits_for, write_folder
 from .world import ENV_ID, World
 
@@ -43,6 +43,7 @@ def config_of(job: Job, folder: Path) -> Config:
     model = write_folder(Path(job.models or folder) / job.family, job.family)
     digits = digits_for(model, job.side, job.prompt)
     way: dict[str, Any] = {"sharing": "none"} if job.way == "plain" else {}
+    rows = job.rows or job.prompts * job.group
     turn = (job.side // 28 + 1) ** 2 + 64 + job.tokens  # no shorter than a picture, its frame and an answer
     return Config(
         env=EnvironmentConfig(ENV_ID, {"side": job.side, "digits": digits, "turns": job.turns}),
@@ -66,7 +67,7 @@ def config_of(job: Job, folder: Path) -> Config:
             steps=job.warm + job.measured,
             lr=LR,
             schedule="constant",
-            micro_batch_tokens=MICRO * ((job.prompt or (job.side // 28) ** 2 + FRAME) + job.turns * job.tokens),
+            micro_batch_tokens=rows * ((job.prompt or (job.side // 28) ** 2 + FRAME) + job.turns * job.tokens),
         ),
         evaluation=EvaluationConfig(validate_every=0, test_episodes=0),
         engine=EngineConfig(**way),

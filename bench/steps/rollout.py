@@ -10,7 +10,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from agent.model.forward import has_mrope
@@ -84,11 +83,11 @@ def prompts_of(job: Job, parts: Parts) -> list[Row]:
 
 def answers_of(job: Job, parts: Parts) -> list[list[Segment]]:
     """What the environment says after each turn but the last, to each episode something else."""
-    generator = np.random.default_rng(2)
+    episodes = job.prompts * job.group
     return [
         [
-            parts.renderer.observation(ANSWER, [picture(generator, job.side)], turn + 1, False)
-            for _ in range(job.prompts * job.group)
+            parts.renderer.observation(ANSWER, [picture(turn * episodes + episode, job.side)], turn + 1, False)
+            for episode in range(episodes)
         ]
         for turn in range(job.turns - 1)
     ]

@@ -34,10 +34,14 @@ def updates(job: Job, folder: Path) -> dict[str, Any]:
     parts = build(config_of(job, folder), folder / "runs", None)
     batch = group_of(job, parts)
     weights = trajectory_weights(torch.full((job.group,), job.tokens), torch.ones(job.group, dtype=torch.bool))
+    model: Any = parts.vlm.model
     if job.way == "padded":
+        # As transformers has it: ours embeds patches and keeps activations in its own way.
+        model = type(model).from_pretrained(parts.config.model.path, dtype=model.dtype, attn_implementation="sdpa")
+        model.to(parts.vlm.model.device)
 
         def update() -> None:
-            padded(parts, batch, weights)
+            padded(parts, model, batch, weights)
     else:
         # The whole group is one micro-batch, whatever the default.
         learner = replace(learner_of(parts.config, parts), micro_batch_tokens=batch.input_ids.numel())
@@ -48,8 +52,8 @@ def updates(job: Job, folder: Path) -> dict[str, Any]:
     norms: list[float] = []
 
     def noted() -> None:
-        norms.append(norm(parts))
-        parts.train_engine.discard()
+        norms.append(norm(model))
+        model.zero_grad(set_to_none=True)
 
     meter = Meter(job.device)
     meter.measure(update, job.warm, job.measured, noted)
@@ -70,9 +74,9 @@ def group_of(job: Job, parts: Parts) -> Batch:
     return make_batch(rows, list(range(job.group)), advantages, parts.renderer.pixels, processor.merge)
 
 
-def padded(parts: Parts, batch: Batch, weights: torch.Tensor) -> None:
+def padded(parts: Parts, model: Any, batch: Batch, weights: torch.Tensor) -> None:
     """By transformers alone: whole rows, a picture a row."""
-    model, device = parts.vlm.model, parts.vlm.model.device
+    device = model.device
     model.train()
     inputs = plain_inputs(model, batch.position_ids, batch.images)
     states = model.base_model(
@@ -91,6 +95,6 @@ def padded(parts: Parts, batch: Batch, weights: torch.Tensor) -> None:
     (-(ratio * advantages) * per_token[batch.action_mask.to(device)]).sum().backward()
 
 
-def norm(parts: Parts) -> float:
-    gradients = [weight.grad for weight in parts.vlm.model.parameters() if weight.grad is not None]
+def norm(model: torch.nn.Module) -> float:
+    gradients = [weight.grad for weight in model.parameters() if weight.grad is not None]
     return float(torch.stack([gradient.float().norm() for gradient in gradients]).norm())

@@ -1,12 +1,14 @@
 """An environment for measuring speed: a few words and a picture in, any text out, and a score that chance decides.
 
 The score is a hash of what was said, so siblings that say different things score differently: every group has a
-gradient, whatever a model without training says. Registers "Bench/World-v0".
+gradient, whatever a model without training says. Pictures are drawn once, for all siblings, as those of TRL's data set
+are: to draw is not what is measured. Registers "Bench/World-v0".
 """
 
 from __future__ import annotations
 
 import zlib
+from functools import lru_cache
 from typing import Any, ClassVar
 
 import gymnasium
@@ -54,16 +56,20 @@ class World(gymnasium.Env[Observation, str]):
 
     def step(self, action: str) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         self._turn += 1
-        return self._shown(ANSWER, 4), score(action), self._turn >= self.turns, False, {}
+        over = self._turn >= self.turns
+        # After the last turn nobody looks.
+        return {"text": "", "images": ()} if over else self._shown(ANSWER, 4), score(action), over, False, {}
 
     def _shown(self, text: str, digits: int) -> Observation:
         drawn = self.np_random.integers(10, size=digits)
-        return {"text": text + "".join(map(str, drawn)), "images": (picture(self.np_random, self.side),)}
+        number = int(self.np_random.integers(2**63))
+        return {"text": text + "".join(map(str, drawn)), "images": (picture(number, self.side).copy(),)}
 
 
-def picture(generator: np.random.Generator, side: int) -> np.ndarray:
-    """Eight by eight cells of random colours, uint8 (side, side, 3): no two are equal."""
-    cells = generator.integers(256, size=(CELLS, CELLS, 3), dtype=np.uint8)
+@lru_cache(maxsize=64)
+def picture(number: int, side: int) -> np.ndarray:
+    """Eight by eight cells of colours, uint8 (side, side, 3): no two numbers have equal ones."""
+    cells = np.random.default_rng(number).integers(256, size=(CELLS, CELLS, 3), dtype=np.uint8)
     return cells.repeat(side // CELLS, axis=0).repeat(side // CELLS, axis=1)
 
 

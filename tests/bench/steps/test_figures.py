@@ -129,6 +129,18 @@ def test_trl_is_measured_as_it_fits_where_all_rows_at_once_do_not() -> None:
         whole_step(effort(far_too_small), 56)
 
 
+def test_ours_have_as_many_tokens_in_a_micro_batch_as_trl(tmp_path: Path) -> None:
+    from steps.figures import MICRO, whole_step
+    from steps.ours import config_of
+
+    asked: list[Any] = []
+    whole_step(effort(lambda job: asked.append(job) or given(job)), 56)  # TRL is as fast with all rows at once
+    ours = [job for job in asked if job.kind == "step"]
+    assert {job.rows for job in ours} == {0, MICRO} and {job.rows for job in ours if job.way == "plain"} == {0}
+    whole, few = (config_of(replace(ours[0], rows=rows), tmp_path).optimizer.micro_batch_tokens for rows in (0, MICRO))
+    assert whole == 8 * few
+
+
 def test_ours_without_sharing_is_measured_where_there_is_the_option(monkeypatch: pytest.MonkeyPatch) -> None:
     import steps.figures as figures
 
@@ -163,7 +175,15 @@ def test_curves_measure_what_several_axes_have_in_common_once() -> None:
         asked.append(job)
         return given(job)
 
-    points = curves(replace(effort(run), rounds=1))
+    kept: list[list[str]] = []
+    points: dict[str, list[dict[str, Any]]] = {}
+
+    def keep(found: dict[str, list[dict[str, Any]]]) -> None:
+        kept.append(list(found))
+        points.update(found)
+
+    curves(replace(effort(run), rounds=1), keep)
+    assert kept == [[axis.name for axis in AXES[: i + 1]] for i in range(len(AXES))]  # nothing waits for the end
     assert {name: [point["at"] for point in of] for name, of in points.items()} == {
         axis.name: list(axis.values) for axis in AXES
     }
