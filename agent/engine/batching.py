@@ -106,6 +106,8 @@ class Batch:
 
     def select(self, rows: Sequence[int], width: int | None = None) -> Batch:
         """These rows in ascending order, cut to `width` tokens."""
+        if len(rows) == len(self) and (width is None or width >= self.input_ids.shape[1]):
+            return self
         place = {row: i for i, row in enumerate(rows)}
         kept = [i for i, row in enumerate(self.image_row) if row in place]
         which = torch.tensor(list(rows), dtype=torch.long)

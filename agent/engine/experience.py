@@ -36,10 +36,12 @@ class Experience:
 
     def select(self, rows: Sequence[int], width: int | None = None) -> Experience:
         """These rows in ascending order, cut to `width` tokens."""
+        if (batch := self.batch.select(rows, width)) is self.batch:  # all of them
+            return self
         which = torch.tensor(list(rows), dtype=torch.long)
         beside = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "batch"}
         cut = {name: None if tensor is None else tensor[which, :width] for name, tensor in beside.items()}
-        return Experience(self.batch.select(rows, width), **cut)
+        return Experience(batch, **cut)
 
     def spans(
         self, max_tokens: int, whole: bool = False, packed: bool = False, count: int | None = None

@@ -52,6 +52,8 @@ class LocalEngine:
             lr=config.lr,
             betas=(config.beta1, config.beta2),
             weight_decay=config.weight_decay,
+            # One pass over each weight, not one for each operation of the formula.
+            fused=not any(isinstance(master, DTensor) for master in self.masters),
         )
         self.weights = Offload("trainer weights", lambda: (*model.parameters(), *model.buffers()))
         self.state = Offload("optimizer state", self.state_tensors)

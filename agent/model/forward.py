@@ -114,7 +114,7 @@ def _encoded(model: PreTrainedModel, images: Sequence[ProcessedImage], once: boo
     names = [image.sha256 if once else str(number) for number, image in enumerate(images)]
     distinct = dict(zip(names, images, strict=True))
     index = {name: i for i, name in enumerate(distinct)}
-    pixels = torch.cat([image.pixels for image in distinct.values()]).to(device_of(model))
+    pixels = _together([image.pixels for image in distinct.values()]).to(device_of(model))
     grids = torch.tensor([image.grid for image in distinct.values()], device=device_of(model))
     # LLaVA's pictures are all of one size, and its tower is told nothing about it.
     sizes = {"image_grid_thw": grids} if has_mrope(model) else {}
@@ -125,3 +125,8 @@ def _encoded(model: PreTrainedModel, images: Sequence[ProcessedImage], once: boo
     if getattr(output, "deepstack_features", None) is not None:
         output.deepstack_features = [tuple(layer[i] for i in order) for layer in output.deepstack_features]
     return output
+
+
+def _together(pixels: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Patches under each other; a graph keeps them, so those of one picture alone are not copied."""
+    return pixels[0] if len(pixels) == 1 else torch.cat(list(pixels))

@@ -16,6 +16,7 @@ from transformers import (
 from transformers.utils import logging as transformers_logging
 
 from ..errors import CheckpointError
+from .activations import keep_less
 from .connector import ComposedForConditionalGeneration
 from .llava import LlavaProcessor, check_attention
 from .lora import save_merged
@@ -79,8 +80,14 @@ def load_vlm(folder: str | Path, dtype: str = "float32", device: str = "cpu") ->
         )
     if family in PROCESSORS:
         check_attention(model, folder)
-    embed_by_products(model)
+    refine(model)
     return VLM(model.to(device), processor, family)
+
+
+def refine(model: PreTrainedModel) -> None:
+    """Let a model of transformers' compute the same in less time and memory."""
+    embed_by_products(model)
+    keep_less(model)
 
 
 def load_processor(folder: Path) -> Processor:

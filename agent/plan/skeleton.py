@@ -16,7 +16,7 @@ from ..errors import CheckpointError, ConfigError
 from ..model import lora
 from ..model.compose import language_config, measured, vision_config
 from ..model.connector import ComposedConfig
-from ..model.load import DTYPES, FAMILIES
+from ..model.load import DTYPES, FAMILIES, refine
 from ..model.processor import load_image_processor, read_json
 from ..model.tiny import FAMILY, image_processor_settings, tiny_config
 from ..model.trainable import freeze, parts
@@ -86,7 +86,9 @@ def make_skeleton(config: Config, dtype: str, whole: bool = False) -> Skeleton:
 def on_meta(family: str, settings: PreTrainedConfig, dtype: str) -> PreTrainedModel:
     """A model of a family, from its config."""
     with torch.device(META):
-        return FAMILIES[family]._from_config(settings, dtype=DTYPES[dtype], attn_implementation="sdpa")
+        model = FAMILIES[family]._from_config(settings, dtype=DTYPES[dtype], attn_implementation="sdpa")
+    refine(model)
+    return model
 
 
 def _described(config: Config) -> tuple[str, PreTrainedConfig, Any]:
