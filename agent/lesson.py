@@ -20,7 +20,7 @@ from .parts import Parts
 from .roles.reward import scores_and_validity, shuffled, term_scores
 from .seeds import generator
 from .types import Trajectory
-from .update import Learner
+from .update import Learner, Pass
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +37,8 @@ class Lesson:
     """A step's trajectories with their rewards and credit.
 
     `experience` has the rows of all valid trajectories that have actions, of those of this process; None if nowhere is
-    any. `trained`: action tokens of each trajectory that carry the loss. `values`: the critic's, before each.
+    any. `trained`: action tokens of each trajectory that carry the loss. `values`: the critic's, before each. `ahead`:
+    the pass that they are from, if the update can go on from there.
     """
 
     trajectories: Sequence[Trajectory]
@@ -47,6 +48,7 @@ class Lesson:
     experience: Experience | None
     trained: Int[Tensor, " trajectories"]
     values: Float[Tensor, "trajectories actions"] | None = None
+    ahead: Pass | None = None
 
     @property
     def advantages(self) -> list[list[float]]:
@@ -88,8 +90,10 @@ def prepare(
     rewards: Rewards,
     greedy_scores: Float[Tensor, " trajectories"] | None,
     kl_coef: float,
+    foresee: bool = False,
 ) -> Lesson:
-    """Credit for every action token, and what the updates need beside it."""
+    """Credit for every action token, and what the updates need beside it. foresee: the pass that values are from may be
+    that of the update, see `Learner.foresee`."""
     algorithm, config, hears = learner.algorithm, learner.algorithm.config, learner.listener
     episodes = episodes_of(trajectories, siblings, rewards.scores, rewards.valid)
     experience = _experience(parts, trajectories, own_share(parts, siblings))
@@ -111,11 +115,15 @@ def prepare(
             old = batch.sampler_logprobs if experience.old_logprobs is None else experience.old_logprobs
             taken = kl_coef * penalty(config.divergence.estimator)(old, reference)
             episodes = _with_penalty(episodes, ranks.total(to_episodes(taken, episodes, batch)))
-    values = final = None
+    values = final = ahead = None
     if learner.critic is not None:
-        at_tokens, at_ends = learner.critic.values(
-            batch, learner.micro_batch_tokens, learner.engine, learner.packed, learner.kept
-        )
+        ahead = learner.foresee(batch) if foresee else None
+        if ahead is not None and ahead.values is not None and ahead.ends is not None:
+            at_tokens, at_ends = ahead.values.detach().cpu(), ahead.ends.detach().cpu()
+        else:
+            at_tokens, at_ends = learner.critic.values(
+                batch, learner.micro_batch_tokens, learner.engine, learner.packed, learner.kept
+            )
         values = ranks.total(to_episodes(at_tokens, episodes, batch))
         experience = replace(experience, values=at_tokens)
         final = ranks.total(_of_last_rows(at_ends, batch, len(trajectories)))
@@ -135,7 +143,7 @@ def prepare(
         )
     if config.selection.turns == "last":
         experience = experience.trained_at(to_tokens(trained, episodes, batch))
-    return Lesson(trajectories, rewards, episodes, credit, experience, trained.sum(1), values)
+    return Lesson(trajectories, rewards, episodes, credit, experience, trained.sum(1), values, ahead)
 
 
 def taught(algorithm: Algorithm, lesson: Lesson) -> list[int]:

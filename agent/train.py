@@ -90,14 +90,17 @@ def train(config: Config, parts: Parts, run: RunDirectory, first: int, progress:
                 rewards,
                 collected.greedy_scores,
                 parts.kl_coef,
+                foresee=not _warming(learner, step),
             )
+        ahead, lesson = lesson.ahead, replace(lesson, ahead=None)  # its graph lives no longer than the update
         metrics = describe(lesson) | collected.metrics
         prepared = time.perf_counter()
         updates = parts.train_engine.steps_taken
         if config.rollout.reset_ahead and step + 1 < config.optimizer.steps:
             reset_ahead(config, parts, step + 1)
         try:
-            metrics |= learn(config, parts, heard, lesson, step, progress)
+            metrics |= learn(config, parts, replace(heard, ahead=ahead), lesson, step, progress)
+            ahead = None
         except AgentError:
             parts.train_engine.discard()
             if parts.train_engine.steps_taken == updates:  # half a step is not a state to continue from
@@ -152,6 +155,11 @@ def learner_of(config: Config, parts: Parts) -> Learner:
     )
 
 
+def _warming(learner: Learner, step: int) -> bool:
+    """Whether nothing but the critic learns yet."""
+    return learner.critic is not None and step < learner.critic.config.warmup_steps
+
+
 def learn(
     config: Config, parts: Parts, learner: Learner, lesson: Lesson, step: int, progress: Progress
 ) -> dict[str, float]:
@@ -165,7 +173,7 @@ def learn(
     metrics: dict[str, float] = {"taught": float(len(kept)), "lr": parts.train_engine.lr}
     if experience is not None and experience.old_logprobs is not None:
         metrics |= _agree(config, parts, experience, lesson, experience.old_logprobs, progress)
-    warming = learner.critic is not None and step < learner.critic.config.warmup_steps
+    warming = _warming(learner, step)
     pieces = []
     for number, chosen in enumerate(mini_batches(lesson, algorithm, config.run.seed, step)):
         if learner.listener is not None:
@@ -183,10 +191,11 @@ def learn(
             parts.train_engine.skip()
             continue
         weights = _weights(learner, lesson, chosen)
-        prompts, learner = learner.kept, replace(learner, kept=None)  # after this update, they are of other weights
-        if prompts is not None:
-            prompts = prompts.worth(part.batch.prompts())
-        gradient = accumulate_gradient(replace(learner, kept=prompts), part, weights, parts.kl_coef, value_only=warming)
+        first, learner = learner, replace(learner, kept=None, ahead=None)  # after this update the weights are others
+        if first.kept is not None:
+            first = replace(first, kept=first.kept.worth(part.batch.prompts()))
+        gradient = accumulate_gradient(first, part, weights, parts.kl_coef, value_only=warming)
+        del first
         if part.old_logprobs is None:
             metrics |= _agree(config, parts, part, lesson, gradient.logprobs, progress)
         norms = parts.gradient_norms()

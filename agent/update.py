@@ -25,11 +25,27 @@ from .roles.reference import Reference
 
 
 @dataclass(frozen=True, eq=False)
+class Pass:
+    """A forward pass of the policy over a micro-batch, with its graph.
+
+    `logprobs`, `entropy`: of the action tokens. `values`, `ends`: a critic's on the policy's trunk, before the action
+    tokens and after each row; None without one. `kept`: the prompts that it began from.
+    """
+
+    logprobs: Float[Tensor, "rows tokens"]
+    entropy: Float[Tensor, "rows tokens"]
+    values: Float[Tensor, "rows tokens"] | None = None
+    ends: Float[Tensor, " rows"] | None = None
+    kept: KeptPrompts | None = None
+
+
+@dataclass(frozen=True, eq=False)
 class Learner:
     """Who takes part in an update, and by which algorithm.
 
     `micro_batch_tokens`: at most, in a micro-batch, see `Batch.spans`, as `packed` is. `kept`: prompts that the rollout
-    ran with the weights as they are. `listener`: who hears of it, if the step is recorded.
+    ran with the weights as they are. `listener`: who hears of it, if the step is recorded. `ahead`: a pass over all
+    rows that was made with the weights as they are, see `foresee`.
     """
 
     actor: Actor
@@ -41,6 +57,7 @@ class Learner:
     packed: bool = False
     kept: KeptPrompts | None = None
     listener: Listener | None = None
+    ahead: Pass | None = None
 
     @torch.no_grad()
     def logprobs(self, batch: Batch) -> Float[Tensor, "rows tokens"]:
@@ -57,19 +74,31 @@ class Learner:
     def _logprobs(self, micro: Batch) -> Float[Tensor, "rows tokens"]:
         return self.actor.logprobs(micro, self.actor.states(micro, self.kept))[0]
 
-    def forward(
-        self, micro: Batch, value_only: bool = False
-    ) -> tuple[Float[Tensor, "rows tokens"], Float[Tensor, "rows tokens"], Float[Tensor, "rows tokens"] | None]:
-        """Log-probabilities and entropies of a micro-batch, and the values of a critic on the policy's trunk.
-
-        value_only: The trunk gets no gradient from the values.
-        """
+    def forward(self, micro: Batch, value_only: bool = False) -> Pass:
+        """A pass over a micro-batch. value_only: the trunk gets no gradient from the values."""
         states = self.actor.states(micro, self.kept)
         entropy_gradient = self.algorithm.config.entropy_coef != 0
         logprobs, entropy = self.actor.logprobs(micro, states, entropy_gradient=entropy_gradient)
         if self.critic is None or not self.critic.shared:
-            return logprobs, entropy, None
-        return logprobs, entropy, self.critic.model.from_states(states.detach() if value_only else states, micro)[0]
+            return Pass(logprobs, entropy, kept=self.kept)
+        values, ends = self.critic.model.from_states(states.detach() if value_only else states, micro)
+        return Pass(logprobs, entropy, values, ends, self.kept)
+
+    def foresee(self, batch: Batch) -> Pass | None:
+        """The pass of the only update, made before it for a critic that shares the policy's trunk: it is asked for
+        values first, with the same weights. None where it would not be that pass: there are several updates,
+        micro-batches or processes, or only last turns are trained."""
+        algorithm = self.algorithm
+        if self.critic is None or not self.critic.shared or self.engine.ranks.size > 1:
+            return None
+        if algorithm.updates > 1 or algorithm.config.selection.turns == "last":
+            return None
+        spans = list(batch.spans(self.micro_batch_tokens, algorithm.whole_trajectories, self.packed))
+        if len(spans) != 1:
+            return None
+        self.critic.offload.require()
+        self.actor.model.train()
+        return self.engine.run(partial(self.forward, batch))
 
     def reference_logprobs(self, batch: Batch) -> Float[Tensor, "rows tokens"]:
         """The reference's, in micro-batches; on the CPU."""
@@ -109,6 +138,7 @@ def accumulate_gradient(
     own = max(1, int(ranks.total(experience.batch.action_mask.sum())))
     valued = 1 if experience.valued is None else max(1, int(ranks.total(experience.valued.sum())))
     sums: Counter[str] = Counter()
+    begun: dict[int, KeptPrompts] = {}
     pieces, largest, greatest = [], 0.0, 0.0
     learner.actor.model.train()
     for micro, last in learner.engine.passes(
@@ -117,8 +147,11 @@ def accumulate_gradient(
         if micro is None:
             learner.engine.backward(learner.engine.run(learner.actor.idle), last)
             continue
-        logprobs, entropy, values = learner.engine.run(partial(learner.forward, micro.batch, value_only))
-        said = Said(logprobs, entropy, values, _reference_logprobs(learner, micro, logprobs.device))
+        run = learner.ahead
+        if run is None or run.logprobs.shape != micro.batch.input_ids.shape or value_only:
+            run = learner.engine.run(partial(learner.forward, micro.batch, value_only))
+        logprobs, values = run.logprobs, run.values
+        said = Said(logprobs, run.entropy, values, _reference_logprobs(learner, micro, logprobs.device))
         _tell(hears, micro, said)
         found = micro_loss(algorithm, micro, said, weights, kl_coef)
         loss = found.loss
@@ -136,8 +169,9 @@ def accumulate_gradient(
         learner.engine.backward(loss, last)
         largest, greatest = max(largest, found.largest), max(greatest, found.greatest)
         pieces.append(logprobs.detach())
-    if learner.kept is not None:
-        learner.kept.backward()
+        begun |= {id(run.kept): run.kept} if run.kept is not None else {}
+    for kept in begun.values():
+        kept.backward()
     shares = ranks.gathered((dict(sums), largest, greatest))
     for share, _, _ in shares[: ranks.rank] + shares[ranks.rank + 1 :]:
         sums.update(share)

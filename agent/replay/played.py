@@ -22,7 +22,7 @@ from ..engine.ranks import ALONE, Ranks
 from ..model.processor import ProcessedImage, Processor
 from ..roles.critic import Critic
 from ..roles.reward import Term
-from ..update import Learner
+from ..update import Learner, Pass
 from .recording import BEFORE, Circumstances
 
 
@@ -143,10 +143,10 @@ class PlayedLearner(Learner):
     def reference_logprobs(self, batch: Batch) -> Tensor:
         return self.tape.next("reference_logprobs", batch).cpu()
 
-    def forward(self, micro: Batch, value_only: bool = False) -> tuple[Tensor, Tensor, Tensor | None]:
+    def forward(self, micro: Batch, value_only: bool = False) -> Pass:
         logprobs, entropy = self.tape.next("logprobs", micro), self.tape.next("entropy", micro)
         shared = self.critic is not None and self.critic.shared
-        return logprobs, entropy, self.tape.next("values", micro) if shared else None
+        return Pass(logprobs, entropy, self.tape.next("values", micro) if shared else None)
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,6 +15,7 @@ from rich.console import Console
 from agent.collect import rollout
 from agent.config import Config
 from agent.config_algorithm import DivergenceConfig
+from agent.engine.batching import Batch
 from agent.engine.checkpoint import latest_checkpoint, load_state
 from agent.engine.local import whole
 from agent.engine.memory import Phase
@@ -27,10 +28,12 @@ from agent.objective.advantage import grpo
 from agent.parts import Parts, build
 from agent.progress import Progress
 from agent.records import read_trajectories
+from agent.roles.critic import Critic
 from agent.rollout.hf import TransformersEngine
 from agent.run_directory import RunDirectory
 from agent.train import Finished, learn, learner_of, train
 from agent.types import Trajectory
+from agent.update import Learner, Pass
 from tests.agent.run_fixtures import ENGINE, Hooks, Parity, small_config
 
 
@@ -375,6 +378,60 @@ def test_a_step_that_goes_on_from_the_rollouts_prompts_learns_what_it_learns_wit
         for name in ("loss", "grad_norm", "entropy", "reward"):
             assert with_kept[name] == pytest.approx(without[name], rel=1e-3, abs=1e-5), name
         assert with_kept["gap/largest"] < 1e-4
+
+
+def passes_of_ppo(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, foresee: bool = True, **areas: dict[str, object]
+) -> tuple[list[int], list[dict[str, float]]]:
+    """Rows of each pass of a run's learner with a graph, and the run's metrics."""
+    rows: list[int] = []
+    original = Learner.forward
+
+    def counted(learner: Learner, micro: Batch, value_only: bool = False) -> Pass:
+        assert torch.is_grad_enabled()
+        rows.append(len(micro))
+        return original(learner, micro, value_only)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Learner, "forward", counted)
+        if not foresee:
+            patched.setattr(Learner, "foresee", lambda *_: None)
+        options = {"algorithm": {"family": "ppo", "entropy_coef": 0.01}, "critic": {"trunk": "shared"}} | areas
+        config, parts = prepared(tmp_path, **options)
+        metrics, _, ended = trained(config, parts)
+    assert isinstance(ended, Finished)
+    return rows, metrics
+
+
+def test_values_before_the_only_update_come_from_its_own_pass(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    original = Critic.values
+    monkeypatch.setattr(Critic, "values", lambda *args: asked.append(1) or original(*args))
+    rows, ahead = passes_of_ppo(tmp_path / "ahead", monkeypatch)
+    assert rows == [6] * len(ahead) and not asked
+    rows, plain = passes_of_ppo(tmp_path / "plain", monkeypatch, foresee=False)
+    assert rows == [6] * len(plain) and len(asked) == len(plain)
+    for one, other in zip(ahead, plain, strict=True):
+        for name in ("loss", "value_loss", "grad_norm", "entropy", "reward", "value"):
+            assert one[name] == pytest.approx(other[name], rel=1e-4, abs=1e-6), name
+
+
+@pytest.mark.parametrize(
+    ("areas", "passes"),
+    [
+        ({"optimizer": {"steps": 1, "micro_batch_tokens": 32}}, 6),  # a row each
+        ({"optimizer": {"steps": 1}, "algorithm": {"family": "ppo", "epochs": 2}}, 2),
+        ({"optimizer": {"steps": 1}, "critic": {"trunk": "shared", "warmup_steps": 1}}, 1),
+    ],
+)
+def test_where_a_pass_would_not_be_the_updates_values_are_computed_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, areas: dict[str, dict[str, object]], passes: int
+) -> None:
+    asked: list[int] = []
+    original = Critic.values
+    monkeypatch.setattr(Critic, "values", lambda *args: asked.append(1) or original(*args))
+    rows, _ = passes_of_ppo(tmp_path, monkeypatch, **areas)
+    assert asked == [1] and len(rows) == passes
 
 
 @pytest.mark.skipif(ENGINE.train != "local", reason="prompts are kept where one process has the whole model")
