@@ -64,5 +64,5 @@ def chunked_logprobs(
 
 def _entropy(logprobs: Float[Tensor, "positions vocabulary"]) -> Float[Tensor, " positions"]:
     # A banned token has probability 0 and log-probability -inf: its term p log p is 0, not NaN.
-    finite = logprobs.masked_fill(logprobs == float("-inf"), 0.0)
+    finite = logprobs.clamp(min=torch.finfo(logprobs.dtype).min)
     return -(finite.exp() * finite).sum(-1)
