@@ -59,7 +59,7 @@ class TrainEngines:
         from .fsdp2 import ShardedEngine
 
         options = self.config.engine.fsdp2
-        placed = Placement(torch.device(self.device), self.processor.process(COMPANION))
+        placed = Placement(torch.device(self.device), self.processor.process(COMPANION), DTYPES[self.dtype])
         for module in model.modules():
             if hasattr(module, "config"):  # each that may be asked for its hidden states
                 module.rllava_placement = placed  # type: ignore[assignment]

@@ -70,10 +70,12 @@ def next_token_logits(model: PreTrainedModel, hidden: torch.Tensor) -> torch.Ten
 @dataclass(frozen=True)
 class Placement:
     """How a model that several processes share computes, see `engine.fsdp2`. `device`: where; its weights may wait in
-    host memory until then. `companion`: what the vision tower is given, to no effect, in a pass without pictures."""
+    host memory until then. `companion`: what the vision tower is given, to no effect, in a pass without pictures.
+    `dtype`: in what; its shards are float32."""
 
     device: torch.device
     companion: ProcessedImage
+    dtype: torch.dtype
 
 
 def placement_of(model: PreTrainedModel) -> Placement | None:
@@ -85,6 +87,12 @@ def device_of(model: PreTrainedModel) -> torch.device:
     """Where the model computes."""
     placement = placement_of(model)
     return model.device if placement is None else placement.device
+
+
+def dtype_of(model: PreTrainedModel) -> torch.dtype:
+    """What the model computes in."""
+    placement = placement_of(model)
+    return model.dtype if placement is None else placement.dtype
 
 
 def has_mrope(model: PreTrainedModel) -> bool:

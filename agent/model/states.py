@@ -2,12 +2,13 @@
 
 Three ways lead to the same states, up to rounding, and to the same gradients:
 
-    tree     one packed row without padding; what rows share is in it once (`tree`)
+    tree     one packed row without padding; what rows share is in it once (`tree`): on a CPU by parts that have fused
+             kernels (`tree_attention`), on a GPU by FlexAttention where it works (`flex_tree`)
     prefix   prompts first, then what follows them on top of their repeated keys and values (`prefix_cache`)
     none     whole rows, padded to the longest; asked for by name, every row encodes its own pictures, too
 
-Which of them a model allows is a matter of its layers (`layout.why_not`), of how it is spread over processes, and of
-gradient checkpointing; among those the one is taken that multiplies least (`work`).
+Which of them a model allows is a matter of its layers (`layout.why_not`), of the device (`flex_tree.why_not`), of how
+it is spread over processes, and of gradient checkpointing; among those the one is taken that multiplies least (`work`).
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from ..engine.batching import Batch
+from . import flex_tree
 from .forward import device_of, hidden_states, placement_of
 from .kept_prompts import KeptPrompts
 from .layout import takes_layouts, why_not
@@ -69,9 +71,7 @@ def ways(model: PreTrainedModel) -> tuple[Sharing, ...]:
     """The ways that are open to a model, besides whole rows."""
     asked = sharing_of(model)
     found: list[Sharing] = []
-    # On a CPU it has kernels that scores do not pass through memory for; elsewhere plain products, only if asked for.
-    wanted = asked == "tree" or (asked == "auto" and device_of(model).type == "cpu")
-    if wanted and takes_layouts(model):
+    if asked in ("auto", "tree") and not reason(model) and takes_layouts(model):
         found.append("tree")
     # Processes that share a model must go through its modules equally often, and with checkpointing there is no cache.
     alone = placement_of(model) is None and not getattr(model, "is_gradient_checkpointing", False)
@@ -100,8 +100,14 @@ def _drops(module: torch.nn.Module) -> bool:
 
 
 def reason(model: PreTrainedModel) -> str:
-    """Why what rows share cannot be computed in one packed row, "" if it can or nobody asked for it."""
-    return why_not(model) if sharing_of(model) in ("auto", "tree") else ""
+    """Why what rows share is not computed in one packed row, "" if it is or nobody asked for it."""
+    asked = sharing_of(model)
+    why = why_not(model) if asked in ("auto", "tree") else ""
+    # A CPU has kernels that scores do not pass through memory for. Elsewhere, without a compiled one, they are plain
+    # products, which are there for whoever asks for them by name.
+    if asked == "auto" and not why and device_of(model).type != "cpu":
+        why = flex_tree.why_not(model)
+    return why
 
 
 def batch_states(model: PreTrainedModel, batch: Batch, kept: KeptPrompts | None = None) -> States:
@@ -110,7 +116,7 @@ def batch_states(model: PreTrainedModel, batch: Batch, kept: KeptPrompts | None 
     open_ways, device = ways(model), device_of(model)
     if "tree" in open_ways:  # it multiplies no more than any other way
         outer = None if kept is None else kept.outer(batch.prompts())
-        packed = pack(batch, model.config.image_token_id, device, outer)
+        packed = pack(batch, model.config.image_token_id, device, outer, flex_tree.attention_of(model))
         flat = hidden_states(model, packed.input_ids, None, packed.position_ids, packed.images, layout=packed)[0]
         return States(flat if outer is None else torch.cat([outer.states, flat]), packed.index)
     work, asked = layer_work(model), sharing_of(model) == "prefix"

@@ -3,12 +3,12 @@
 The rows of a batch are a tree: siblings share their prompt with its pictures, and further turns as long as they went
 the same way. The packed row holds each piece of the tree once, in the order in which a walk through it meets them, so
 that what hangs below a piece lies behind it in one stretch. Positions are those of the rows: a prefix stands where it
-stood. What a token sees is `tree_attention`'s affair.
+stood. What a token sees is `tree_attention`'s affair, or that of `flex_tree`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -65,6 +65,7 @@ class Packed:
             at padding.
         seen: What each packed token sees.
         outer: Prompts that were computed already, if any.
+        attention: What computes it, see `tree_attention`.
     """
 
     input_ids: Int[Tensor, "1 packed"]
@@ -73,19 +74,27 @@ class Packed:
     index: Int[Tensor, "rows tokens"]
     seen: Sight
     outer: Outer | None = None
+    attention: Callable[[Tensor, Tensor, Tensor, Sight, float], Tensor] = tree_attention
 
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
         """See `layout.Layout`."""
         if self.outer is not None:
             key = torch.cat([self.outer.keys[layer], key], 2)
             value = torch.cat([self.outer.values[layer], value], 2)
-        return tree_attention(query, key, value, self.seen, scale).transpose(1, 2)
+        return self.attention(query, key, value, self.seen, scale).transpose(1, 2)
 
 
-def pack(batch: Batch, image_token_id: int, device: torch.device, outer: Outer | None = None) -> Packed:
+def pack(
+    batch: Batch,
+    image_token_id: int,
+    device: torch.device,
+    outer: Outer | None = None,
+    attention: Callable[[Tensor, Tensor, Tensor, Sight, float], Tensor] = tree_attention,
+) -> Packed:
     """The rows of a batch, at least one, as a packed row on `device`.
 
     outer: Prompts that were computed already; of rows that begin with one of them only the rest is packed.
+    attention: What computes it, with the contract of `tree_attention`.
     """
     told, names = distinct_tokens(batch, image_token_id), batch.prompts()
     pieces: list[Piece] = []
@@ -126,6 +135,7 @@ def pack(batch: Batch, image_token_id: int, device: torch.device, outer: Outer |
         torch.from_numpy(index).to(device),
         seen,
         outer,
+        attention,
     )
 
 

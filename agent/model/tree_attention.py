@@ -15,8 +15,10 @@ from typing import Any
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
+from torch.nn.attention.flex_attention import BlockMask
 
 from .attention_parts import part, part_backward
+from .tree_blocks import block_mask, spans
 
 # Pieces of up to so many tokens attend to themselves together, padded to the longest of them: by themselves each would
 # cost a call.
@@ -72,16 +74,26 @@ class Bucket:
 @dataclass(frozen=True, eq=False)
 class Sight:
     """What each token of a packed row sees. `long`: ranges of pieces that attend to themselves alone; `buckets`: the
-    other pieces; `above`: what they see beyond themselves; `outer`: how many keys were computed in another pass."""
+    other pieces; `above`: what they see beyond themselves; `outer`: how many keys were computed in another pass.
+    `pieces`: all of them, in order; `device`: where the row is."""
 
     long: tuple[tuple[int, int], ...]
     buckets: tuple[Bucket, ...]
     above: tuple[Above, ...]
-    outer: int = 0
+    outer: int
+    pieces: tuple[tuple[int, int], ...]
+    device: torch.device
+
+    @cached_property
+    def blocks(self) -> BlockMask:
+        """The same for `flex_tree`, which alone pays for it."""
+        seen = spans(self.pieces, [(each.queries, each.keys) for each in self.above], self.outer)
+        return block_mask(seen, self.outer, self.device)
 
 
 def sight(pieces: Iterable[tuple[int, int]], above: Sequence[Above], outer: int, device: torch.device) -> Sight:
     """The sight of pieces (half-open ranges, none of them empty, which cover the row)."""
+    pieces = tuple(pieces)
     by_length = sorted(pieces, key=lambda piece: piece[0] - piece[1])
     long = tuple(piece for piece in by_length if piece[1] - piece[0] > SHORT)
     buckets, bucket = [], list[tuple[int, int]]()
@@ -95,7 +107,7 @@ def sight(pieces: Iterable[tuple[int, int]], above: Sequence[Above], outer: int,
         bucket.append(piece)
     if bucket:
         buckets.append(_bucket(bucket, device))
-    return Sight(long, tuple(buckets), tuple(above), outer)
+    return Sight(long, tuple(buckets), tuple(above), outer, pieces, device)
 
 
 def _bucket(pieces: Sequence[tuple[int, int]], device: torch.device) -> Bucket:
