@@ -236,13 +236,13 @@ def with_kept(
 
 def step_bytes(skeleton: Skeleton, placement: Placement) -> dict[str, int]:
     """What the optimizer's step needs beside weights, gradients and its state: gradients in float32 for its copies of
-    other weights, and the denominator of AdamW: of all weights at once on a GPU; on a CPU of one at a time, made in two
-    steps, while that of the one before is still there."""
+    other weights. Over shards, where AdamW is not fused, also its denominator: of all weights at once on a GPU; on a
+    CPU of one at a time, made in two steps, while that of the one before is still there."""
     sizes = [4 * weight.numel() for weight in skeleton.trained]
     copied = sum(4 * weight.numel() for weight in skeleton.trained if weight.itemsize != 4 and not placement.sharded)
     one_by_one = max(before + 2 * size for before, size in pairwise([0, *sizes]))
     working = sum(sizes) if placement.accelerator else one_by_one
-    return {"optimizer step": placement.held(copied + working)}
+    return {"optimizer step": placement.held(copied + (working if placement.sharded else 0))}
 
 
 def _gathered(skeleton: Skeleton, placement: Placement) -> dict[str, int]:

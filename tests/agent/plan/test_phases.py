@@ -194,7 +194,7 @@ def test_weights_gradients_and_optimizer_state_are_exact_and_the_step_is_as_pred
     made = sum(weight.grad.nbytes for weight in model.parameters() if weight.grad is not None)
     assert skeleton.gradient_bytes(seen=rank == 0) == made
     predicted = step_bytes(skeleton, Placement())["optimizer step"]
-    assert predicted == pytest.approx(peak_of(engine.step), rel=BOUND)
+    assert predicted == pytest.approx(peak_of(engine.step), rel=BOUND, abs=1024)  # a norm a weight
 
 
 @pytest.mark.parametrize("dtype", [pytest.param(d, marks=needs_bitsandbytes) for d in ("float32", "bfloat16")])
