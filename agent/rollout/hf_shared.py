@@ -18,6 +18,7 @@ from transformers import PreTrainedModel
 from ..model.attention_parts import merge, part
 from ..model.forward import device_of, hidden_states, next_token_logits
 from ..model.kept_prompts import KeptPrompts
+from ..model.next_states import next_states
 from ..model.prompt_pass import PromptTokens
 from .hf_chunk import Chunk
 from .hf_own import Lot, Own
@@ -75,10 +76,9 @@ class SharedStore:
 
     def step(self, token_ids: Tensor, positions: Tensor) -> Tensor:
         self.own.make_room()
-        position_ids = positions[None, :, None].expand(3, -1, 1)
-        hidden = hidden_states(self.model, token_ids[:, None], None, position_ids, [], layout=Step(self))
+        states = next_states(self.model, token_ids, positions, Step(self))
         self.own.grown()
-        return next_token_logits(self.model, hidden[:, 0])
+        return next_token_logits(self.model, states)
 
     def keep(self, places: Sequence[int]) -> None:
         self.rows = [self.rows[place] for place in places]

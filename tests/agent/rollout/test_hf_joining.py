@@ -155,10 +155,8 @@ def requests_of(renderer: Renderer, count: int, limit: Callable[[int], int], **s
 
 def test_a_step_is_one_forward_pass_whenever_the_rows_joined(one_vlm: VLM, one_renderer: Renderer, store: str) -> None:
     shapes: list[tuple[int, ...]] = []
-    text = one_vlm.model.base_model.language_model
-    hook = text.register_forward_pre_hook(
-        lambda module, args, kwargs: shapes.append(tuple(kwargs["inputs_embeds"].shape[:2])), with_kwargs=True
-    )
+    first = one_vlm.model.base_model.language_model.layers[0]
+    hook = first.register_forward_pre_hook(lambda module, args: shapes.append(tuple(args[0].shape[:2])))
     engine = engine_of(one_vlm, store)
     for request in requests_of(one_renderer, 5, lambda k: 20):
         engine.submit(request)
