@@ -15,6 +15,8 @@ import statistics
 import sys
 import tempfile
 import time
+from collections import Counter
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -39,15 +41,59 @@ from agent.train import train  # noqa: E402
 WARM, TOP = 2, 15
 
 
-def gigaflops(width: int = 1024, rounds: int = 20) -> float:
-    """Operations a second of one large matrix product, in 10^9: the best of several."""
-    one, other = torch.randn(width, width), torch.randn(width, width)
+LARGE = "two matrices of 1,024 x 1,024"
+
+
+def fastest(operations: float, call: Callable[[], Any], rounds: int = 20) -> float:
+    """Operations a second, in 10^9: the best of several calls."""
     best = float("inf")
     for _ in range(rounds):
         started = time.thread_time()
-        one @ other
+        call()
         best = min(best, time.thread_time() - started)
-    return 2 * width**3 / best / 1e9
+    return operations / best / 1e9
+
+
+def rates(shape: counted.Shape, rows: int, packed: int, heads: int = 4, tokens: int = 256) -> dict[str, float]:
+    """Of one large matrix product, of those that a step is made of, and of attention, in 10^9 operations a second.
+
+    Args:
+        shape: Of the model.
+        rows: That decode together.
+        packed: Tokens of an update.
+        heads: Of attention.
+        tokens: Of a picture, patches that attend to each other.
+    """
+    width, wide = shape.hidden, 2 * shape.hidden
+    square, weight = torch.randn(1024, 1024), torch.randn(width, wide)
+    found = {LARGE: fastest(2 * 1024**3, lambda: square @ square)}
+    for name, count in (("an update's", packed), ("a decoded token's", rows)):
+        given = torch.randn(count, width)
+        what = f"{name} {count:,} rows with a weight of {width} x {wide}"
+        found[what] = fastest(2 * count * width * wide, lambda given=given: given @ weight, 200)
+    query, key, value = torch.randn(3, 1, heads, tokens, width // heads, requires_grad=True)
+    operations = 4 * tokens**2 * width
+    attend = torch.nn.functional.scaled_dot_product_attention
+    what = f"attention of {tokens} patches, {heads} heads of {width // heads} channels"
+    found[f"{what}, forward"] = fastest(operations, lambda: attend(query, key, value), 50)
+    out = attend(query, key, value)
+    upward = torch.ones_like(out)
+    found[f"{what}, backward"] = fastest(
+        2 * operations, lambda: torch.autograd.grad(out, (query, key, value), upward, retain_graph=True), 50
+    )
+    return found
+
+
+KINDS = {"matrix products": ("::mm", "::addmm", "::bmm", "::baddbmm"), "attention": ("attention", "Attention")}
+
+
+def by_kind(events: Iterable[Any]) -> dict[str, float]:
+    """Shares of the operators' own time."""
+    seconds: Counter[str] = Counter()
+    for event in events:
+        kind = next((k for k, names in KINDS.items() if any(n in event.key for n in names)), "everything else")
+        seconds[kind] += event.self_cpu_time_total
+    return {kind: of / sum(seconds.values()) for kind, of in seconds.items()}
 
 
 class Watching(Told):
@@ -94,7 +140,13 @@ def profiled(job: Job, folder: Path) -> dict[str, Any]:
         "operators": [
             (e.key, e.count, e.self_cpu_time_total / 1e6, e.self_cpu_time_total / whole) for e in events[:TOP]
         ],
-        "gigaflops": gigaflops(),
+        "kinds": by_kind(events),
+        "rates": rates(
+            shape,
+            job.prompts * job.group,
+            job.prompts * (sizes["prompt"] + job.group * job.tokens),
+            tokens=sizes["image_tokens"] * shape.merge**2,
+        ),
         "operations": {
             "rollout": counted.rollout(shape, work, shared=True) / 1e9,
             "update": counted.update(shape, work, shared=True) / 1e9,
@@ -104,7 +156,8 @@ def profiled(job: Job, folder: Path) -> dict[str, Any]:
 
 
 def page(found: dict[str, Any], side: int, made_at: str, made_on: str) -> str:
-    seconds, rate, operations = found["seconds"], found["gigaflops"], found["operations"]
+    seconds, rate, operations = found["seconds"], found["rates"][LARGE], found["operations"]
+    products = "; ".join(f"{of:.0%} {kind}" for kind, of in sorted(found["kinds"].items(), key=lambda each: -each[1]))
     least = operations["rollout"] + operations["update"]
     lines = [
         "# Where the time of a step goes",
@@ -125,7 +178,14 @@ def page(found: dict[str, Any], side: int, made_at: str, made_on: str) -> str:
         f"| **both** | {least:.2f} | **{least / rate:.3f}** |",
         f"| both, nothing shared | {operations['nothing shared']:.2f} | {operations['nothing shared'] / rate:.3f} |",
         "",
-        f"The step takes {seconds / (least / rate):.1f} times its floor.",
+        f"The step takes {seconds / (least / rate):.1f} times its floor. Why:",
+        "",
+        "- What it multiplies is small, and smaller products run slower here:",
+        *(f"    - {name}: {of:.0f} GFLOP/s" for name, of in found["rates"].items()),
+        f"- Not all of it is products. Of the operators' own time: {products} (norms, activations, rotations, copies, "
+        "the softmax of logits, and the cost of a call).",
+        f"- {found['areas']['outside'] / seconds:.0%} is outside of the model: environments and pictures, rendering, "
+        "making batches, credit, checks, the log.",
         "",
         "| operator | calls | seconds, itself alone | share |",
         "|---|---|---|---|",

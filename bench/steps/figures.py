@@ -135,6 +135,7 @@ def whole_step(effort: Effort, side: int, family: str = "qwen2_vl") -> list[Row]
     }
     if has_plain():
         jobs |= {f"GRPO, {PLAIN}": replace(ours, way="plain")}
+        jobs |= {f"RLOO, {PLAIN}": replace(ours, way="plain", algorithm="rloo")}
         jobs |= {f"PPO, {PLAIN}": replace(ours, way="plain", algorithm="ppo")}
     other = "" if rows == MICRO else f"GRPO, micro-batches of {MICRO} rows"
     if other:
@@ -158,6 +159,7 @@ def whole_step(effort: Effort, side: int, family: str = "qwen2_vl") -> list[Row]
         for algorithm, own, other, against, operations in compared
     ]
     made[0] = replace(made[0], beside=_beside(found, f"GRPO, {PLAIN}"))
+    made[1] = replace(made[1], beside=_beside(found, f"RLOO, {PLAIN}"))
     made[2] = replace(made[2], beside=_beside(found, f"PPO, {PLAIN}"))
     name, peak, theirs_peak = f"grpo_step_{side}px_memory{end}", found["GRPO"].peak, found["TRL GRPO"].peak
     others = {f"TRL, {n or 'all'} rows at once": round(of.peak, 1) for n, of in tried.items() if n != rows}
