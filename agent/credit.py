@@ -63,6 +63,9 @@ def episodes_of(
     shape = (len(trajectories), max(1, *lengths) if lengths else 1)
     rewards, mask = torch.zeros(shape), torch.zeros(shape, dtype=torch.bool)
     turns, images = torch.zeros(shape, dtype=torch.long), torch.zeros(shape, dtype=torch.long)
+    # Filled through numpy, which has the same memory: to write a few numbers costs a tenth.
+    paid, acts, turn_of, before = rewards.numpy(), mask.numpy(), turns.numpy(), images.numpy()
+    worth, counted = scores.tolist(), valid.tolist()
     for index, trajectory in enumerate(trajectories):
         end = shown = 0
         for segment in (segment for row in trajectory.rows for segment in row.segments):
@@ -70,12 +73,12 @@ def episodes_of(
             if segment.kind != "action" or not segment.token_ids:
                 continue
             start, end = end, end + len(segment.token_ids)
-            turns[index, start:end] = segment.turn
-            rewards[index, end - 1] = segment.reward or 0.0
-            images[index, start], shown = shown, 0
-        mask[index, :end] = True
-        if end and bool(valid[index]):
-            rewards[index, end - 1] += scores[index] - rewards[index].sum()
+            turn_of[index, start:end] = segment.turn
+            paid[index, end - 1] = segment.reward or 0.0
+            before[index, start], shown = shown, 0
+        acts[index, :end] = True
+        if end and counted[index]:
+            paid[index, end - 1] += worth[index] - paid[index].sum()
     truncated = torch.tensor([t.outcome.end == "truncated" for t in trajectories], dtype=torch.bool)
     return Episodes(scores, groups, valid, torch.tensor(lengths), rewards, mask, turns, images, truncated)
 

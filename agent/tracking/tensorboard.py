@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from tensorboard.compat.proto.summary_pb2 import Summary
 from torch.utils.tensorboard import SummaryWriter
+from torch.utils.tensorboard.summary import scalar
 
 from .results import result_lines
 from .samples import Sample, as_code
@@ -32,10 +34,11 @@ class TensorBoard:
             )
 
     def log(self, step: int, metrics: Mapping[str, float]) -> None:
-        """A scalar for each."""
+        """A scalar for each. They are one event: each event wakes the thread that writes."""
         self._last = step
-        for name, value in metrics.items():
-            self._writer.add_scalar(name, value, step)
+        values = [value for name, number in metrics.items() for value in scalar(name, number).value]
+        assert self._writer.file_writer is not None
+        self._writer.file_writer.add_summary(Summary(value=values), step)
 
     def trajectories(self, step: int, samples: Sequence[Sample]) -> None:
         """Text and pictures under `samples/N`."""
