@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from .algorithm import Algorithm, resolve
-from .allocator import share_arenas
+from .allocator import settle_allocator
 from .beginning import environment_spec, model_folder
 from .config import Config
 from .config_checks import check_options, check_quantized
@@ -198,7 +198,7 @@ def build(config: Config, folder: Path, checkpoint: Path | None, ranks: Ranks = 
     ranks.wait()
     start = model_folder(config, folder)
     device, dtype = placement(config.model)
-    share_arenas()
+    settle_allocator()
     if config.model.torch_threads:
         torch.set_num_threads(config.model.torch_threads)
     algorithm, terms = resolve(config), make_terms(config.reward.terms)

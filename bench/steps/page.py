@@ -20,8 +20,8 @@ TOLD = {
     "one picture a prompt, all different; float32. Ours is `agent.train.train` with its defaults over an environment "
     "of one turn whose reward is a hash of what was said, so that every group has a gradient. TRL has the same folder, "
     "worlds, rewards and sampling, no gradient checkpointing, no reference model, and of two sizes of micro-batches "
-    "the faster; ours have as many tokens in a micro-batch. *sharing: none*: ours with that option, whose updates run "
-    "whole rows and whose rollouts run every sibling's prompt.",
+    "the faster; ours have as many tokens in a micro-batch, and glibc's malloc as our trainer sets it. *sharing: "
+    "none*: ours with that option, whose updates run whole rows and whose rollouts run every sibling's prompt.",
     "update": "Without the optimizer's step. Both ways give the same gradient.",
     "rollout": "Nobody may end a turn, so that both ways draw equally many tokens.",
     "gpu": "A Qwen2-VL in the shape of the published 2B one with random weights, bfloat16; seconds by the clock, "

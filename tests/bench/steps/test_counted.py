@@ -21,7 +21,7 @@ def test_a_padded_update_takes_what_torch_counts(side: int, prompt: int, tmp_pat
     parts.vlm.model.set_attn_implementation("eager")  # the counter does not know the kernel that the CPU has for sdpa
     batch = group_of(job, parts)
     with FlopCounterMode(display=False) as counter:
-        padded(parts, batch, torch.full((3,), 0.1))
+        padded(parts, parts.vlm.model, batch, torch.full((3,), 0.1))
     work = counted.Work(1, 3, prompt, batch.images[0].tokens, 24)
     shape = counted.Shape.of(parts.vlm.model.config)
     assert counted.update(shape, work, shared=False) == pytest.approx(counter.get_total_flops(), rel=0.02)
