@@ -157,7 +157,8 @@ def profiled(job: Job, folder: Path) -> dict[str, Any]:
 
 def page(found: dict[str, Any], side: int, made_at: str, made_on: str) -> str:
     seconds, rate, operations = found["seconds"], found["rates"][LARGE], found["operations"]
-    products = "; ".join(f"{of:.0%} {kind}" for kind, of in sorted(found["kinds"].items(), key=lambda each: -each[1]))
+    kinds = sorted(found["kinds"].items(), key=lambda each: each[0] == "everything else")
+    products = "; ".join(f"{of:.0%} {kind}" for kind, of in kinds)
     least = operations["rollout"] + operations["update"]
     lines = [
         "# Where the time of a step goes",
