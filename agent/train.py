@@ -195,7 +195,6 @@ def learn(
         if first.kept is not None:
             first = replace(first, kept=first.kept.worth(part.batch.prompts()))
         gradient = accumulate_gradient(first, part, weights, parts.kl_coef, value_only=warming)
-        del first
         if part.old_logprobs is None:
             metrics |= _agree(config, parts, part, lesson, gradient.logprobs, progress)
         norms = parts.gradient_norms()

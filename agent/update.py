@@ -138,7 +138,7 @@ def accumulate_gradient(
     own = max(1, int(ranks.total(experience.batch.action_mask.sum())))
     valued = 1 if experience.valued is None else max(1, int(ranks.total(experience.valued.sum())))
     sums: Counter[str] = Counter()
-    begun: dict[int, KeptPrompts] = {}
+    kept: KeptPrompts | None = None
     pieces, largest, greatest = [], 0.0, 0.0
     learner.actor.model.train()
     for micro, last in learner.engine.passes(
@@ -169,8 +169,8 @@ def accumulate_gradient(
         learner.engine.backward(loss, last)
         largest, greatest = max(largest, found.largest), max(greatest, found.greatest)
         pieces.append(logprobs.detach())
-        begun |= {id(run.kept): run.kept} if run.kept is not None else {}
-    for kept in begun.values():
+        kept = run.kept  # the same in all passes
+    if kept is not None:
         kept.backward()
     shares = ranks.gathered((dict(sums), largest, greatest))
     for share, _, _ in shares[: ranks.rank] + shares[ranks.rank + 1 :]:

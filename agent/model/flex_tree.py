@@ -14,7 +14,6 @@ from math import isclose
 from typing import Any
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 from torch.nn.attention.flex_attention import BlockMask, flex_attention
 from transformers import PreTrainedModel
@@ -30,14 +29,8 @@ PROGRAMS = 64
 OFF = 0.05
 
 
-def flex_tree_attention(
-    query: Float[Tensor, "1 heads tokens channels"],
-    key: Float[Tensor, "1 key_heads keys channels"],
-    value: Float[Tensor, "1 key_heads keys channels"],
-    seen: Sight,
-    scale: float,
-) -> Float[Tensor, "1 heads tokens channels"]:
-    """See `tree_attention`."""
+def flex_tree_attention(query: Tensor, key: Tensor, value: Tensor, seen: Sight, scale: float) -> Tensor:
+    """See `tree_attention`, whose arguments and result these are."""
     usual = query.shape[-1] ** -0.5
     if not isclose(scale, usual):  # a number that is handed over would be taken for one that changes
         query = query * (scale / usual)
