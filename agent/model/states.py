@@ -25,6 +25,7 @@ from ..engine.batching import Batch
 from . import flex_tree
 from .forward import device_of, hidden_states, placement_of
 from .kept_prompts import KeptPrompts
+from .last_layer import narrows
 from .layout import takes_layouts, why_not
 from .prefix_cache import prefix_states
 from .tree import pack
@@ -37,7 +38,7 @@ Sharing = Literal["auto", "tree", "prefix", "none"]
 class States:
     """Last hidden states of a batch's rows.
 
-    Valid from the last token of each row's prompt on: positions before it predict no action. `flat`: (states,
+    Valid where an action is chosen, and at the last token of each row: nobody asks for others. `flat`: (states,
     channels); `index`: which of them belongs to a row's token. Rows that share a token share its state, whose gradient
     is the sum of theirs.
     """
@@ -116,7 +117,7 @@ def batch_states(model: PreTrainedModel, batch: Batch, kept: KeptPrompts | None 
     open_ways, device = ways(model), device_of(model)
     if "tree" in open_ways:  # it multiplies no more than any other way
         outer = None if kept is None else kept.outer(batch.prompts())
-        packed = pack(batch, model.config.image_token_id, device, outer, flex_tree.attention_of(model))
+        packed = pack(batch, model.config.image_token_id, device, outer, flex_tree.attention_of(model), narrows(model))
         flat = hidden_states(model, packed.input_ids, None, packed.position_ids, packed.images, layout=packed)[0]
         return States(flat if outer is None else torch.cat([outer.states, flat]), packed.index)
     work, asked = layer_work(model), sharing_of(model) == "prefix"

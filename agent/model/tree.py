@@ -17,6 +17,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from ..engine.batching import Batch, Prompt
+from .narrowed import Narrowed, narrowed
 from .processor import ProcessedImage
 from .tree_attention import Above, Sight, sight, tree_attention
 
@@ -61,11 +62,12 @@ class Packed:
     Attributes:
         input_ids, position_ids: Of the packed tokens.
         images: One for each run of placeholders among them.
-        index: Where each token of the rows has its hidden state: first come those of `outer`, then the packed ones; 0
-            at padding.
+        index: Where each token of the rows has its hidden state: first come those of `outer`, then the packed ones, or
+            those of them that go through the last layer; 0 where there is none.
         seen: What each packed token sees.
         outer: Prompts that were computed already, if any.
         attention: What computes it, see `tree_attention`.
+        last: Which packed tokens go through the last layer, see `last_layer`; None: all.
     """
 
     input_ids: Int[Tensor, "1 packed"]
@@ -75,6 +77,7 @@ class Packed:
     seen: Sight
     outer: Outer | None = None
     attention: Callable[[Tensor, Tensor, Tensor, Sight, float], Tensor] = tree_attention
+    last: Narrowed | None = None
 
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
         """See `layout.Layout`."""
@@ -83,6 +86,15 @@ class Packed:
             value = torch.cat([self.outer.values[layer], value], 2)
         return self.attention(query, key, value, self.seen, scale).transpose(1, 2)
 
+    def attend_last(
+        self, layer: int, query: Tensor, key: Tensor, value: Tensor, keys: Tensor, values: Tensor, scale: float
+    ) -> Tensor:
+        """See `last_layer.Narrowing`."""
+        assert self.last is not None
+        before = ([], []) if self.outer is None else ([self.outer.keys[layer]], [self.outer.values[layer]])
+        key, value = torch.cat([*before[0], keys, key], 2), torch.cat([*before[1], values, value], 2)
+        return self.attention(query, key, value, self.last.sight, scale).transpose(1, 2)
+
 
 def pack(
     batch: Batch,
@@ -90,11 +102,14 @@ def pack(
     device: torch.device,
     outer: Outer | None = None,
     attention: Callable[[Tensor, Tensor, Tensor, Sight, float], Tensor] = tree_attention,
+    narrow: bool = False,
 ) -> Packed:
     """The rows of a batch, at least one, as a packed row on `device`.
 
     outer: Prompts that were computed already; of rows that begin with one of them only the rest is packed.
     attention: What computes it, with the contract of `tree_attention`.
+    narrow: Tokens go through the last layer only where their states are asked for: where an action is chosen, and at
+        the end of a row.
     """
     told, names = distinct_tokens(batch, image_token_id), batch.prompts()
     pieces: list[Piece] = []
@@ -108,6 +123,7 @@ def pack(
             pieces += below
     pieces += grown(told, [row for row, begins in enumerate(names) if begins not in known], 0, _end(pieces))
     count = 0 if outer is None else outer.keys[0].shape[2]
+    outside = tuple(above)
     for piece in pieces:
         stop = piece.at + len(piece)
         if piece.end > stop:  # something hangs below it
@@ -122,6 +138,13 @@ def pack(
         index[piece.rows, piece.start : piece.stop] = np.arange(first + piece.at, first + piece.at + len(piece))
         if of_row[piece.rows[0]]:
             images += _pictures(ids, of_row[piece.rows[0]], piece, image_token_id)
+    last = None
+    if narrow:
+        ranges = [(piece.at, piece.at + len(piece), piece.end) for piece in pieces]
+        last = narrowed(ranges, _asked(batch, index, first, _end(pieces)), outside, count, device)
+        if last is not None:
+            inside = index[index >= first] - first
+            index[index >= first] = np.maximum(0, first + last.places[inside])
     places = {name: place for place, name in enumerate(known)}
     for row, (name, length) in enumerate(zip(names, batch.prompt_length.tolist(), strict=True)):
         if name in places:
@@ -136,7 +159,18 @@ def pack(
         seen,
         outer,
         attention,
+        last,
     )
+
+
+def _asked(batch: Batch, index: np.ndarray, first: int, packed: int) -> np.ndarray:
+    """(packed,) bool: whose states are asked for, of the packed tokens, which `index` counts from `first` on."""
+    asked = batch.predicting.numpy().copy()
+    asked[np.arange(len(batch)), batch.attention_mask.sum(1).numpy() - 1] = True
+    places = index[asked] - first
+    wanted = np.zeros(packed, dtype=bool)
+    wanted[places[places >= 0]] = True
+    return wanted
 
 
 def _end(pieces: Sequence[Piece]) -> int:

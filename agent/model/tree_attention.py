@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -20,9 +21,9 @@ from torch.nn.attention.flex_attention import BlockMask
 from .attention_parts import part, part_backward
 from .tree_blocks import block_mask, spans
 
-# Pieces of up to so many tokens attend to themselves together, padded to the longest of them: by themselves each would
-# cost a call.
-SHORT = 192
+# About the tokens of a segment, into which longer pieces are cut: kernels compute all pairs of a segment's tokens, and
+# of two segments' only what is seen.
+SEGMENT = 128
 # How much of a padded bucket may be padding.
 WASTE = 0.25
 
@@ -38,8 +39,8 @@ class Above:
 
 @dataclass(frozen=True, eq=False)
 class Bucket:
-    """Short pieces that attend to themselves together. `places`: (pieces, longest), where their tokens stand in the
-    row, 0 where padded; `real`: False there."""
+    """Segments that attend to themselves together, since each by itself would cost a call. `places`: (pieces, longest),
+    where their tokens stand in the row, 0 where padded; `real`: False there."""
 
     places: Int[Tensor, "pieces longest"]
     real: Bool[Tensor, "pieces longest"]
@@ -73,16 +74,18 @@ class Bucket:
 
 @dataclass(frozen=True, eq=False)
 class Sight:
-    """What each token of a packed row sees. `long`: ranges of pieces that attend to themselves alone; `buckets`: the
-    other pieces; `above`: what they see beyond themselves; `outer`: how many keys were computed in another pass.
-    `pieces`: all of them, in order; `device`: where the row is."""
+    """What each token of a packed row sees. `pieces`: ranges of tokens that see those before them; `above`: what they
+    see beyond these; `outer`: how many keys were computed in another pass; `device`: where the row is.
 
-    long: tuple[tuple[int, int], ...]
-    buckets: tuple[Bucket, ...]
+    `buckets`, `beyond`: the same, of pieces that were cut into segments.
+    """
+
+    pieces: tuple[tuple[int, int], ...]
     above: tuple[Above, ...]
     outer: int
-    pieces: tuple[tuple[int, int], ...]
     device: torch.device
+    buckets: tuple[Bucket, ...]
+    beyond: tuple[Above, ...]
 
     @cached_property
     def blocks(self) -> BlockMask:
@@ -94,20 +97,25 @@ class Sight:
 def sight(pieces: Iterable[tuple[int, int]], above: Sequence[Above], outer: int, device: torch.device) -> Sight:
     """The sight of pieces (half-open ranges, none of them empty, which cover the row)."""
     pieces = tuple(pieces)
-    by_length = sorted(pieces, key=lambda piece: piece[0] - piece[1])
-    long = tuple(piece for piece in by_length if piece[1] - piece[0] > SHORT)
+    segments: list[tuple[int, int]] = []
+    beyond: list[Above] = []
+    for start, stop in pieces:
+        count = max(1, round((stop - start) / SEGMENT))
+        cuts = [start + (stop - start) * cut // count for cut in range(count + 1)]
+        segments += pairwise(cuts)
+        beyond += [Above(segment, (outer + start, outer + segment[0])) for segment in pairwise(cuts[1:])]
     buckets, bucket = [], list[tuple[int, int]]()
-    for piece in by_length[len(long) :]:
+    for segment in sorted(segments, key=lambda segment: segment[0] - segment[1]):
         if bucket:
             longest = bucket[0][1] - bucket[0][0]
-            tokens = sum(stop - start for start, stop in [*bucket, piece])
+            tokens = sum(stop - start for start, stop in [*bucket, segment])
             if tokens < (1 - WASTE) * longest * (len(bucket) + 1):
                 buckets.append(_bucket(bucket, device))
                 bucket = []
-        bucket.append(piece)
+        bucket.append(segment)
     if bucket:
         buckets.append(_bucket(bucket, device))
-    return Sight(long, tuple(buckets), tuple(above), outer, pieces, device)
+    return Sight(pieces, tuple(above), outer, device, tuple(buckets), (*beyond, *above))
 
 
 def _bucket(pieces: Sequence[tuple[int, int]], device: torch.device) -> Bucket:
@@ -144,17 +152,13 @@ class _TreeAttention(torch.autograd.Function):
         outer, exact = seen.outer, torch.promote_types(query.dtype, torch.float32)
         found = _by_token(query, exact)
         total = _by_token(query[..., :1], exact)
-        for start, stop in seen.long:
-            rows, keys = slice(start, stop), slice(outer + start, outer + stop)
-            o, logs = part(query[:, :, rows], key[:, :, keys], value[:, :, keys], scale, causal=True)
-            found[:, :, rows], total[:, :, rows] = o, logs[..., None]
         for bucket in seen.buckets:
             o, logs = part(
                 bucket.gathered(query), bucket.gathered(key, outer), bucket.gathered(value, outer), scale, causal=True
             )
             bucket.put_back(found, o)
             bucket.put_back(total, logs[..., None])
-        for each in seen.above:
+        for each in seen.beyond:
             rows, keys = slice(*each.queries), slice(*each.keys)
             o, logs = part(query[:, :, rows], key[:, :, keys], value[:, :, keys], scale)
             before, own, more = total[:, :, rows], found[:, :, rows], logs[..., None].to(exact)
@@ -173,22 +177,7 @@ class _TreeAttention(torch.autograd.Function):
         to_query, to_key, to_value = _by_token(query), _by_token(key), _by_token(value)
         to_key[:, :, :outer], to_value[:, :, :outer] = 0, 0
 
-        def part_of(rows: slice, keys: slice, causal: bool) -> tuple[Tensor, Tensor, Tensor]:
-            return part_backward(
-                given[:, :, rows],
-                query[:, :, rows],
-                key[:, :, keys],
-                value[:, :, keys],
-                found[:, :, rows],
-                total[:, :, rows, 0],
-                scale,
-                causal,
-            )
-
-        # Each token attends to itself in one piece: what its own piece gives is written, what pieces below give added.
-        for start, stop in seen.long:
-            rows, keys = slice(start, stop), slice(outer + start, outer + stop)
-            to_query[:, :, rows], to_key[:, :, keys], to_value[:, :, keys] = part_of(rows, keys, True)
+        # Each token attends to itself in one segment: what that gives is written, what others give is added.
         for bucket in seen.buckets:
             upward, logs = bucket.gathered(given), bucket.gathered(total)[..., 0]
             if bucket.slots is not None:
@@ -207,9 +196,17 @@ class _TreeAttention(torch.autograd.Function):
             )
             for target, at, more in zip((to_query, to_key, to_value), (0, outer, outer), parts, strict=True):
                 bucket.put_back(target, more, at)
-        for each in seen.above:
+        for each in seen.beyond:
             rows, keys = slice(*each.queries), slice(*each.keys)
-            more = part_of(rows, keys, False)
+            more = part_backward(
+                given[:, :, rows],
+                query[:, :, rows],
+                key[:, :, keys],
+                value[:, :, keys],
+                found[:, :, rows],
+                total[:, :, rows, 0],
+                scale,
+            )
             to_query[:, :, rows] += more[0]
             to_key[:, :, keys] += more[1]
             to_value[:, :, keys] += more[2]

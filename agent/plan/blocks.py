@@ -96,8 +96,7 @@ class _Chain:
         yield self._embedding()
         layers = self._layers()
         yield from layers
-        states = self._empty(self.shape.rows, self.shape.tokens, self.width)
-        yield self._block("language activations", self.text.norm, states)
+        yield self._block("language activations", self.text.norm, self._last_states())
         if head is not None:
             yield self._logits(head, tied)
 
@@ -165,13 +164,24 @@ class _Chain:
         options = {"attention_mask": mask, "position_ids": position, "position_embeddings": turned}
         if self.shape.tree is not None:
             options |= {"layout": self.shape.tree, "attention_mask": no_mask(META)}
-        made = [self._block("language activations", layer, states, options=options) for layer in self.text.layers]
-        # What all layers share is there once.
-        first = made[0].footprint
+        narrow = self.shape.tree is not None and self.shape.tree.last is not None
+        made = [
+            self._block(
+                "language activations", layer, states, key=narrow and layer is self.text.layers[-1], options=options
+            )
+            for layer in self.text.layers
+        ]
+        # What all layers share is there once; backwards where a layer of all tokens has kept it.
+        first, later = made[0].footprint, shared * (len(made) > narrow)
         more = Footprint(
-            first.forward + shared, first.kept + shared, first.backward + shared * bool(first.backward), first.gradients
+            first.forward + shared, first.kept + later, first.backward + later * bool(first.backward), first.gradients
         )
         return [Block("language activations", more), *made[1:]]
+
+    def _last_states(self) -> Tensor:
+        """Of the tokens that go through the last layer."""
+        last = None if self.shape.tree is None else self.shape.tree.last
+        return self._empty(self.shape.rows, self.shape.tokens if last is None else len(last.through), self.width)
 
     def _logits(self, head: Head, tied: bool) -> Block:
         count = self.shape.actions
@@ -192,8 +202,7 @@ class _Chain:
             )
             return logprobs + entropy if head.entropy_gradient else logprobs
 
-        states = self._empty(self.shape.rows, self.shape.tokens, self.width)
-        block = self._block("logits", self.model.lm_head, states, run=run)
+        block = self._block("logits", self.model.lm_head, self._last_states(), run=run)
         weight = self.model.lm_head.weight
         waits = tied and weight.requires_grad and self.shape.accumulated
         return Block("logits", block.footprint, weight.nbytes if waits else 0)

@@ -9,15 +9,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from ..config import Config
+from ..model import last_layer
 from ..model.forward import has_mrope
 from ..model.layout import takes_layouts
+from ..model.narrowed import Narrowed, narrowed
 from ..model.tree_attention import Above, Bucket, Sight, sight, tree_attention
 from .live import META
 from .skeleton import Skeleton
+
+CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,18 +34,28 @@ class Tree:
         kernel: Attention has a fused kernel that tells its sums, as on a CPU.
         outer: Keys, and values, of a layer that were computed in another pass; they have gradients.
         prompts: How many prompts these are of.
+        last: Which tokens go through the last layer; None: all.
     """
 
     seen: Sight
     kernel: bool
     outer: tuple[Tensor, Tensor] | None = None
     prompts: int = 0
+    last: Narrowed | None = None
 
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
         """See `model.layout.Layout`."""
         if self.outer is not None:
             key, value = (torch.cat([outer, own], 2) for outer, own in zip(self.outer, (key, value), strict=True))
         return tree_attention(query, key, value, self.seen, scale).transpose(1, 2)
+
+    def attend_last(
+        self, layer: int, query: Tensor, key: Tensor, value: Tensor, keys: Tensor, values: Tensor, scale: float
+    ) -> Tensor:
+        """See `model.last_layer.Narrowing`."""
+        assert self.last is not None
+        key, value = torch.cat([keys, key], 2), torch.cat([values, value], 2)
+        return tree_attention(query, key, value, self.last.sight, scale).transpose(1, 2)
 
 
 @dataclass(frozen=True)
@@ -56,18 +71,26 @@ class Siblings:
         """Distinct ones."""
         return len(self.groups) * self.prompt + sum(self.groups) * self.own
 
-    def tree(self, kernel: bool) -> Tree:
-        """The packed row: each prompt, and behind it what follows it."""
-        pieces: list[tuple[int, int]] = []
+    def tree(self, kernel: bool, narrow: bool) -> Tree:
+        """The packed row: each prompt, and behind it what follows it. narrow: Of a prompt only the last token goes
+        through the last layer; where nothing follows, the prompt's keys are kept."""
+        pieces: list[tuple[int, int, int]] = []
         above, at = [], 0
+        wanted = np.ones(self.tokens, dtype=bool)
         for rows in self.groups:
             lengths = [self.prompt, *[self.own] * rows]
             ends = torch.tensor([at, *lengths]).cumsum(0).tolist()
-            pieces += [(start, stop) for start, stop in pairwise(ends) if stop > start]
+            pieces += [(start, stop, stop) for start, stop in pairwise(ends) if stop > start]
+            wanted[ends[0] : ends[1] - 1] = False
             if rows and self.own:
+                pieces[-1 - rows] = (ends[0], ends[1], ends[-1])
                 above.append(Above((ends[1], ends[-1]), (ends[0], ends[1])))
             at = ends[-1]
-        return Tree(_sight(pieces, above, 0), kernel)
+        last = narrowed(pieces, wanted, (), 0, CPU, every=not sum(self.groups)) if narrow else None
+        if last is not None:
+            last = replace(last, through=last.through.to(META), seen=last.seen.to(META), sight=_bare(last.sight))
+        seen = sight([(start, stop) for start, stop, _ in pieces], above, 0, CPU)
+        return Tree(_bare(seen), kernel, last=last)
 
     def below(self, skeleton: Skeleton, kernel: bool) -> Tree:
         """What follows prompts that were run already, alone."""
@@ -83,13 +106,12 @@ class Siblings:
             torch.empty((1, heads, outer, channels), dtype=skeleton.model.dtype, device=META, requires_grad=True)
             for _ in range(2)
         ]
-        seen = _sight(list(pairwise(ends)), above, outer)
+        seen = _bare(sight(pairwise(ends), above, outer, CPU))
         return Tree(seen, kernel, (made[0], made[1]), len(self.groups))
 
 
-def _sight(pieces: Sequence[tuple[int, int]], above: Sequence[Above], outer: int) -> Sight:
+def _bare(made: Sight) -> Sight:
     """With places that have no numbers either. How many they are must be found out while they do."""
-    made = sight(pieces, above, outer, torch.device("cpu"))
     buckets = []
     for bucket in made.buckets:
         bare = Bucket(bucket.places.to(META), bucket.real.to(META))
@@ -103,6 +125,11 @@ def packs(config: Config, skeleton: Skeleton, accelerator: bool) -> bool:
     """Whether micro-batches are packed rows, as `model.states.packs` will say of the model itself."""
     asked = config.engine.sharing
     return (asked == "tree" or (asked == "auto" and not accelerator)) and takes_layouts(skeleton.model)
+
+
+def narrows(config: Config, skeleton: Skeleton) -> bool:
+    """Whether the last layer is computed where it is asked for alone, as `model.last_layer` will say of the model."""
+    return config.engine.train == "local" and last_layer.narrows(skeleton.model)
 
 
 def row_parts(config: Config, skeleton: Skeleton, patches: Sequence[int]) -> tuple[int, int]:

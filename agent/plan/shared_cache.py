@@ -14,7 +14,7 @@ from ..rollout.hf_own import ROOM
 from .blocks import Shape, chain
 from .drawing import apart, drawing, empty, prompts_of, rows_of, vocabulary
 from .live import META, FusedAttention, LiveBytes
-from .packed import Siblings, cache_bytes, row_parts
+from .packed import Siblings, cache_bytes, narrows, row_parts
 from .skeleton import Skeleton
 from .timeline import most
 
@@ -38,7 +38,7 @@ def _prefill(config: Config, skeleton: Skeleton, patches: tuple[int, ...], accel
     """All distinct prompts that may be open, in one packed forward pass."""
     sizes, prompts = config.rollout, prompts_of(config)
     tokens = max(1, sizes.max_row_tokens - sizes.max_turn_tokens)
-    tree = Siblings(tokens, 0, (0,) * prompts).tree(not accelerator)
+    tree = Siblings(tokens, 0, (0,) * prompts).tree(not accelerator, narrows(config, skeleton))
     with torch.no_grad():
         shape = Shape(1, prompts * tokens, 0, patches * prompts, padded=False, tree=tree)
         blocks = chain(skeleton, shape, None)

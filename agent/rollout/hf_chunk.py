@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ..model.attention_parts import merge, part
+from ..model.last_layer import Asked
 from .hf_own import Own
 from .hf_trunks import Trunk
 
@@ -24,10 +25,53 @@ class Chunk:
         first: The first of the rows.
         trunks: What each row continues.
         counts: New tokens of each, at least 1.
+        narrow: Only the last token of each row goes through the last layer.
 
     Attributes:
         order: In which the rows' tokens lie in the pass: places in `trunks`.
-        last: (rows,) int64, each row's last token in the pass, in order of rows.
+        last: See `last_layer.Narrowing`.
+        ends: (rows,) int64, each row's last token among those that the pass returns, in order of rows.
+    """
+
+    def __init__(
+        self, own: Own, first: int, trunks: Sequence[Trunk], counts: Sequence[int], narrow: bool = False
+    ) -> None:
+        self.own, device = own, own.keys[0].device
+        self._all = Looking(own, first, trunks, counts)
+        self.order = self._all.order
+        self._rows = torch.tensor([first + row for row in self.order for _ in range(counts[row])], device=device)
+        self._columns = torch.tensor(
+            [own.lengths[first + row] - counts[row] + new for row in self.order for new in range(counts[row])],
+            device=device,
+        )
+        self.last: Asked | None = None
+        self.ends = self._all.ends
+        if narrow:
+            # In the order of the pass, which is that of a chunk of one token a row.
+            through = self.ends.index_select(0, torch.tensor(self.order, device=device))
+            self.last = Asked(through, torch.arange(sum(counts), device=device))
+            self._one = Looking(own, first, trunks, [1] * len(counts))
+            self.ends = self._one.ends
+
+    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
+        self._put(layer, key, value)
+        return self._all.take(layer, query, key.shape[1], scale)
+
+    def attend_last(
+        self, layer: int, query: Tensor, key: Tensor, value: Tensor, keys: Tensor, values: Tensor, scale: float
+    ) -> Tensor:
+        """See `last_layer.Narrowing`."""
+        self._put(layer, keys, values)
+        return self._one.take(layer, query, keys.shape[1], scale)
+
+    def _put(self, layer: int, keys: Tensor, values: Tensor) -> None:
+        self.own.put(layer, self._rows, self._columns, keys[0].transpose(0, 1), values[0].transpose(0, 1))
+
+
+class Looking:
+    """The last few tokens of rows, and what they see: their trunk, and the tokens before them in their row.
+
+    Args and attributes are those of `Chunk`, whose tokens these are.
     """
 
     def __init__(self, own: Own, first: int, trunks: Sequence[Trunk], counts: Sequence[int]) -> None:
@@ -36,24 +80,18 @@ class Chunk:
         rank = {trunk: place for place, trunk in enumerate(dict.fromkeys(trunks))}
         self.order = sorted(range(len(trunks)), key=lambda row: rank[trunks[row]])
         self.device = own.keys[0].device
-        ends = list(accumulate(counts[row] for row in self.order))
-        self._begin = {row: end - counts[row] for row, end in zip(self.order, ends, strict=True)}
-        self.last = torch.tensor([self._begin[row] + counts[row] - 1 for row in range(len(trunks))], device=self.device)
+        stops = list(accumulate(counts[row] for row in self.order))
+        self._begin = {row: stop - counts[row] for row, stop in zip(self.order, stops, strict=True)}
+        self.ends = torch.tensor([self._begin[row] + counts[row] - 1 for row in range(len(trunks))], device=self.device)
         lots = {trunk: sum(counts[row] for row in range(len(trunks)) if trunks[row] is trunk) for trunk in rank}
         self._lots = list(lots.items())
-        held = [own.lengths[first + row] - counts[row] for row in range(len(trunks))]
-        self._rows = torch.tensor([first + row for row in self.order for _ in range(counts[row])], device=self.device)
-        self._columns = torch.tensor(
-            [held[row] + column for row in self.order for column in range(counts[row])], device=self.device
-        )
-        self._held = held
+        self._held = [own.lengths[first + row] - counts[row] for row in range(len(trunks))]
         self._blocks: list[Block] = []
 
-    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
-        self.own.put(layer, self._rows, self._columns, key[0].transpose(0, 1), value[0].transpose(0, 1))
+    def take(self, layer: int, query: Tensor, key_heads: int, scale: float) -> Tensor:
+        """(1, heads, tokens, channels) to (1, tokens, heads, channels)."""
         _, heads, tokens, channels = query.shape
-        key_heads = key.shape[1]
-        grouped = query[0].view(key_heads, heads // key_heads, tokens, channels)
+        grouped = query[0].reshape(key_heads, heads // key_heads, tokens, channels)
         if not self._blocks:
             self._blocks = self._divide(heads // key_heads, query.dtype)
         common, common_lse = self._of_trunks(layer, grouped, scale)

@@ -18,6 +18,8 @@ from transformers import PreTrainedModel
 from ..model.attention_parts import merge, part
 from ..model.forward import device_of, hidden_states, next_token_logits
 from ..model.kept_prompts import KeptPrompts
+from ..model.last_layer import narrows
+from ..model.narrowed import LEAST
 from ..model.next_states import next_states
 from ..model.prompt_pass import PromptTokens
 from .hf_chunk import Chunk
@@ -68,9 +70,9 @@ class SharedStore:
         running = [place for place in index if more[place]]
         if not running:
             return torch.stack(logits)
-        chunk = Chunk(
-            self.own, first + len(logits), self.rows[first + len(logits) :], [more[place] for place in running]
-        )
+        counts = [more[place] for place in running]
+        narrow = sum(counts) - len(counts) >= LEAST and narrows(self.model)
+        chunk = Chunk(self.own, first + len(logits), self.rows[first + len(logits) :], counts, narrow)
         ran = self._run_chunk(chunk, [pieces[place] for place in running])
         return torch.cat([torch.stack(logits), ran]) if logits else ran
 
@@ -124,7 +126,7 @@ class SharedStore:
             [image for piece in ordered for image in piece.images],
             layout=chunk,
         )
-        return next_token_logits(self.model, hidden[0, chunk.last])
+        return next_token_logits(self.model, hidden[0, chunk.ends])
 
 
 class Step:

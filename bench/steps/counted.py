@@ -21,6 +21,7 @@ class Shape:
     hidden: int
     channels: int  # of all attention heads together
     weights: int  # of a layer's matrices
+    key_weights: int  # of those, the ones that make keys and values
     vocabulary: int
     vision_layers: int
     vision_hidden: int
@@ -39,6 +40,7 @@ class Shape:
             hidden=text.hidden_size,
             channels=channels,
             weights=text.hidden_size * (2 * channels + 2 * keys + 3 * text.intermediate_size),
+            key_weights=text.hidden_size * 2 * keys,
             vocabulary=text.vocab_size,
             vision_layers=vision.depth,
             vision_hidden=vision.embed_dim,
@@ -80,9 +82,15 @@ def vision(shape: Shape, image_tokens: int) -> float:
     return embedding(shape, image_tokens) + tower(shape, image_tokens)
 
 
-def text(shape: Shape, new: float, before: float = 0) -> float:
-    """The forward pass of `new` tokens of a row, which also see `before` others whose keys are kept; without head."""
-    return shape.layers * (2.0 * new * shape.weights + 4.0 * new * (before + new) * shape.channels)
+def text(shape: Shape, new: float, before: float = 0, asked: float | None = None) -> float:
+    """The forward pass of `new` tokens of a row, which also see `before` others whose keys are kept; without head.
+    asked: Of how many the last state is wanted; None: of all."""
+
+    def layer(through: float) -> float:
+        products = through * (shape.weights - shape.key_weights) + new * shape.key_weights
+        return 2.0 * products + 4.0 * through * (before + new) * shape.channels
+
+    return (shape.layers - 1) * layer(new) + layer(new if asked is None else asked)
 
 
 def head(shape: Shape, tokens: float) -> float:
@@ -93,7 +101,7 @@ def forward(shape: Shape, work: Work, shared: bool) -> float:
     """A pass over prompts and responses. `shared`: a prompt and its picture once a group, and not once a row."""
     times = work.prompts if shared else work.rows
     if shared:
-        words = work.prompts * text(shape, work.prompt) + work.rows * text(shape, work.response, work.prompt)
+        words = work.prompts * text(shape, work.prompt, asked=1) + work.rows * text(shape, work.response, work.prompt)
     else:
         words = work.rows * text(shape, work.prompt + work.response)
     return times * vision(shape, work.image_tokens) + words + head(shape, work.rows * work.response)
@@ -108,7 +116,8 @@ def update(shape: Shape, work: Work, shared: bool) -> float:
 def rollout(shape: Shape, work: Work, shared: bool) -> float:
     """The prompts, then one token a row at a time; the last one drawn is not run."""
     times = work.prompts if shared else work.rows
-    prompts = times * (vision(shape, work.image_tokens) + text(shape, work.prompt) + head(shape, 1))
+    words = text(shape, work.prompt, asked=1 if shared else None)
+    prompts = times * (vision(shape, work.image_tokens) + words + head(shape, 1))
     tokens = work.response - 1
     decoded = sum(text(shape, 1, work.prompt + index) + head(shape, 1) for index in range(tokens))
     return prompts + work.rows * decoded

@@ -13,10 +13,7 @@ def seen_by(packed: Packed) -> torch.Tensor:
     prompts."""
     length = packed.input_ids.shape[1]
     mask = torch.zeros((length, length), dtype=torch.bool)
-    pieces = list(packed.seen.long)
-    for bucket in packed.seen.buckets:
-        pieces += [(int(p[0]), int(p[0]) + int(r.sum())) for p, r in zip(bucket.places, bucket.real, strict=True)]
-    for start, stop in pieces:
+    for start, stop in packed.seen.pieces:
         mask[start:stop, start:stop] = torch.ones((stop - start, stop - start)).tril().bool()
     for part in packed.seen.above:
         mask[slice(*part.queries), slice(*part.keys)] = True

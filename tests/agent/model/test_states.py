@@ -17,6 +17,7 @@ from agent.model.load import VLM
 from agent.model.lora import attach
 from agent.model.states import Sharing, batch_states, keepable, packs, reason, share, ways
 from agent.model.tree import pack
+from agent.model.tree_attention import Sight, sight
 from agent.roles.actor import Actor
 from agent.rollout.render import Renderer
 from agent.types import Row, Segment
@@ -143,10 +144,16 @@ def test_states_of_the_tree_are_those_of_a_dense_mask_over_the_packed_row(
     assert takes_layouts(vlm.model)
     with torch.no_grad(), by(vlm.model, "tree"):
         packed = pack(batch, vlm.model.config.image_token_id, torch.device("cpu"))
-        np.testing.assert_allclose(batch_states(vlm.model, batch).flat, dense_states(vlm.model, packed), atol=2e-5)
+        asked = batch.predicting
+        np.testing.assert_allclose(
+            batch_states(vlm.model, batch).at(asked), dense_states(vlm.model, packed)[packed.index[asked]], atol=2e-5
+        )
 
 
-@pytest.mark.parametrize("fault", ["positions", "sees all", "sees no prompt", "another's picture"])
+FAULTS = ["positions", "sees all", "sees no prompt", "another's picture", "sees no prompt at last", "sees all at last"]
+
+
+@pytest.mark.parametrize("fault", FAULTS)
 def test_a_planted_fault_is_a_difference(
     one_vlm: VLM, one_renderer: Renderer, picture: Picture, fault: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -158,12 +165,15 @@ def test_a_planted_fault_is_a_difference(
         packed = plainly(*arguments)  # type: ignore[arg-type]
         if fault == "positions":
             return replace(packed, position_ids=torch.arange(packed.input_ids.shape[1]).expand(3, 1, -1))
-        if fault == "sees no prompt":
-            return replace(packed, seen=replace(packed.seen, above=()))
-        if fault == "sees all":
-            whole = (0, packed.input_ids.shape[1])
-            return replace(packed, seen=replace(packed.seen, long=(whole,), buckets=(), above=()))
+        if fault.endswith("at last"):
+            return replace(packed, last=replace(packed.last, sight=wrong(packed.last.sight, fault)))
+        if fault.startswith("sees"):
+            return replace(packed, seen=wrong(packed.seen, fault))
         return replace(packed, images=packed.images[::-1])
+
+    def wrong(seen: Sight, fault: str) -> Sight:
+        pieces = [(0, seen.pieces[-1][1])] if "all" in fault else seen.pieces
+        return sight(pieces, (), seen.outer, seen.device)
 
     monkeypatch.setattr(states, "pack", faulty)
     _, gradients = loss_and_gradients(one_vlm, batch, "tree")

@@ -48,18 +48,20 @@ def kernel(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> s
     return str(request.param)
 
 
-@pytest.mark.parametrize("short", [module.SHORT, 1], ids=["together", "alone"])
+@pytest.mark.parametrize("segment", [module.SEGMENT, 3, 1], ids=["whole", "in segments", "in tokens"])
 @pytest.mark.parametrize("key_heads", [1, 2, 4])
 def test_it_is_one_softmax_over_all_that_is_seen(
-    kernel: str, short: int, key_heads: int, monkeypatch: pytest.MonkeyPatch
+    kernel: str, segment: int, key_heads: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "SHORT", short)
+    monkeypatch.setattr(module, "SEGMENT", segment)
     seen = sight(PIECES, ABOVE, 0, CPU)
     for found, expected in both(tensors(torch.float64, key_heads=key_heads), seen, dense(PIECES, ABOVE)):
         torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
 
 
-def test_outer_keys_come_before_the_rows_own(kernel: str) -> None:
+@pytest.mark.parametrize("segment", [module.SEGMENT, 2])
+def test_outer_keys_come_before_the_rows_own(kernel: str, segment: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "SEGMENT", segment)
     outer = 6
     above = [Above((0, 5), (0, 4)), Above((14, 18), (4, 6)), Above((5, 14), (outer, outer + 5))]
     seen = sight(PIECES, above, outer, CPU)
@@ -95,11 +97,16 @@ def test_huge_scores_of_one_set_do_not_drown_in_another() -> None:
         torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-9)
 
 
-def test_pieces_are_put_together_so_that_little_is_padding(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "SHORT", 40)
+def test_pieces_are_put_together_so_that_little_is_padding() -> None:
     starts = [0, 100, 130, 160, 165, 170]
     lengths = [100, 30, 29, 5, 5, 1]
     seen = sight([(s, s + n) for s, n in zip(starts, lengths, strict=True)], [], 0, CPU)
-    assert seen.long == ((0, 100),)
-    assert [sorted(bucket.real.sum(1).tolist()) for bucket in seen.buckets] == [[29, 30], [5, 5], [1]]
-    assert seen.buckets[1].places.tolist() == [[160, 161, 162, 163, 164], [165, 166, 167, 168, 169]]
+    assert [sorted(bucket.real.sum(1).tolist()) for bucket in seen.buckets] == [[100], [29, 30], [5, 5], [1]]
+    assert seen.buckets[2].places.tolist() == [[160, 161, 162, 163, 164], [165, 166, 167, 168, 169]]
+
+
+def test_a_long_piece_is_cut_into_segments_each_of_which_sees_those_before_it_once() -> None:
+    seen = sight([(0, 300), (300, 400)], [Above((300, 400), (7, 307))], 7, CPU)
+    (bucket,) = seen.buckets
+    assert bucket.places[:, 0].tolist() == [0, 150, 300] and bucket.real.sum(1).tolist() == [150, 150, 100]
+    assert seen.beyond == (Above((150, 300), (7, 157)), Above((300, 400), (7, 307)))

@@ -329,3 +329,30 @@ def test_a_model_that_cannot_share_says_why_and_generates_the_same(
     assert "eager" in engine.sharing and isinstance(engine._store, CopiedStore)
     engine.submit(request)
     same([next(done for _ in range(50) for done in engine.poll(0))], [told])
+
+
+def test_of_what_an_environment_answered_only_the_last_tokens_go_through_the_last_layer(
+    one_vlm: VLM, one_renderer: Renderer, picture: Picture
+) -> None:
+    engine, layers = engine_of(one_vlm), one_vlm.model.base_model.language_model.layers
+    row = prompt(one_renderer, "How many?", picture(60, 80))
+    asked = [request_of(one_renderer, row, id, seed=id, max_tokens=3, stop_ids=()) for id in range(4)]
+    for request in asked:
+        engine.submit(request)
+    done = {completion.id: completion for _ in range(5) for completion in engine.poll(0)}
+    for id in range(4):
+        following = row.append(Segment("action", done[id].token_ids, 0))
+        text = "Look again, please. " * (3 + id)
+        following = following.append(one_renderer.observation(text, [picture(30, 50, id)], 1, False))
+        engine.submit(request_of(one_renderer, following, id, max_tokens=9, stop_ids=()))
+    counts: dict[int, list[int]] = {0: [], len(layers) - 1: []}
+    hooks = [
+        layers[place].mlp.register_forward_pre_hook(lambda _, given, found=found: found.append(given[0].shape[1]))
+        for place, found in counts.items()
+    ]
+    before = engine.prefilled_tokens
+    engine.poll(0)
+    for hook in hooks:
+        hook.remove()
+    new = engine.prefilled_tokens - before
+    assert [found[0] for found in counts.values()] == [new, 4] and new > 100

@@ -12,6 +12,7 @@ SHAPE = {
     "hidden": 128,
     "channels": 128,
     "weights": 163_840,
+    "key_weights": 32_768,
     "vocabulary": 608,
     "vision_layers": 2,
     "vision_hidden": 128,
