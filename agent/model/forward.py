@@ -38,7 +38,7 @@ def hidden_states(
         once: Encode equal pictures once; False: as often as they occur, as whoever shares nothing does.
 
     Returns:
-        (batch, length, hidden).
+        (batch, length, hidden); with a layout that asks for some tokens (`last_layer`), those.
     """
     placement = placement_of(model)
     seen = images or ([placement.companion] if placement is not None else [])

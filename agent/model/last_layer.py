@@ -16,7 +16,6 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from .forward import placement_of
 from .layout import Layout
 from .next_states import PLAIN
 
@@ -56,8 +55,7 @@ class Narrowing(Layout, Protocol):
 def narrows(model: PreTrainedModel) -> bool:
     """Let a model's last layer do what a `Narrowing` says, if it can. Passes without one stay what they are."""
     language: Any = model.base_model.language_model
-    # Weights in shards are whole only inside of a layer's own forward.
-    if type(language).__name__ not in PLAIN or placement_of(model) is not None:
+    if type(language).__name__ not in PLAIN:
         return False
     # Qwen3-VL adds features of pictures to all tokens after its first layers.
     features = getattr(model.config.vision_config, "deepstack_visual_indexes", None) or ()

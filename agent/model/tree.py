@@ -143,8 +143,9 @@ def pack(
         ranges = [(piece.at, piece.at + len(piece), piece.end) for piece in pieces]
         last = narrowed(ranges, _asked(batch, index, first, _end(pieces)), outside, count, device)
         if last is not None:
-            inside = index[index >= first] - first
-            index[index >= first] = np.maximum(0, first + last.places[inside])
+            packed = index >= first
+            places = last.places[index[packed] - first]
+            index[packed] = np.where(places < 0, 0, first + places)
     places = {name: place for place, name in enumerate(known)}
     for row, (name, length) in enumerate(zip(names, batch.prompt_length.tolist(), strict=True)):
         if name in places:

@@ -39,11 +39,11 @@ class Above:
 
 @dataclass(frozen=True, eq=False)
 class Bucket:
-    """Segments that attend to themselves together, since each by itself would cost a call. `places`: (pieces, longest),
-    where their tokens stand in the row, 0 where padded; `real`: False there."""
+    """Segments that attend to themselves together, since each by itself would cost a call. `places`: where
+    their tokens stand in the row, 0 where padded; `real`: False there."""
 
-    places: Int[Tensor, "pieces longest"]
-    real: Bool[Tensor, "pieces longest"]
+    places: Int[Tensor, "segments longest"]
+    real: Bool[Tensor, "segments longest"]
 
     @cached_property
     def flat(self) -> Int[Tensor, " slots"]:
@@ -60,7 +60,7 @@ class Bucket:
         return None if bool(self.real.all()) else self.real.flatten().nonzero()[:, 0]
 
     def gathered(self, tensor: Float[Tensor, "1 heads keys channels"], at: int = 0) -> Tensor:
-        """(pieces, heads, longest, channels): what stands at the pieces' places, counted from `at` on."""
+        """(segments, heads, longest, channels): what stands at the segments' places, counted from `at` on."""
         found = tensor[0].transpose(0, 1).index_select(0, self.flat + at if at else self.flat)
         return found.view(*self.places.shape, *found.shape[1:]).transpose(1, 2)
 
@@ -118,9 +118,9 @@ def sight(pieces: Iterable[tuple[int, int]], above: Sequence[Above], outer: int,
     return Sight(pieces, tuple(above), outer, device, tuple(buckets), (*beyond, *above))
 
 
-def _bucket(pieces: Sequence[tuple[int, int]], device: torch.device) -> Bucket:
-    starts = torch.tensor([start for start, _ in pieces])
-    lengths = torch.tensor([stop - start for start, stop in pieces])
+def _bucket(segments: Sequence[tuple[int, int]], device: torch.device) -> Bucket:
+    starts = torch.tensor([start for start, _ in segments])
+    lengths = torch.tensor([stop - start for start, stop in segments])
     column = torch.arange(int(lengths[0]))
     real = column < lengths[:, None]
     return Bucket((starts[:, None] + column).where(real, 0).to(device), real.to(device))

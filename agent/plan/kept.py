@@ -8,8 +8,9 @@ from math import ceil
 from ..config import Config
 from ..engine.memory import MIB
 from ..model.kept_prompts import SHEAF
+from ..model.last_layer import narrows
 from .blocks import Block, Shape, chain
-from .packed import Siblings, cache_bytes, narrows, packs
+from .packed import Siblings, cache_bytes, packs
 from .skeleton import Skeleton
 
 
@@ -40,7 +41,7 @@ def kept_prompts(config: Config, skeleton: Skeleton, patches: tuple[int, ...], a
         return None
     prompt = max(1, sizes.max_row_tokens - sizes.max_turn_tokens)
     together = min(sizes.prompts_per_step, max(1, SHEAF // prompt))
-    tree = Siblings(prompt, 0, (0,) * together).tree(not accelerator, narrows(config, skeleton))
+    tree = Siblings(prompt, 0, (0,) * together).tree(not accelerator, narrows(skeleton.model))
     shape = Shape(1, together * prompt, 0, patches * together, padded=False, tree=tree)
     sheaf = chain(skeleton, shape, None)
     each = sum(block.footprint.kept for block in sheaf)

@@ -6,8 +6,9 @@ from math import ceil
 
 from ..algorithm import resolve
 from ..config import Config
+from ..model.last_layer import narrows
 from .blocks import Shape
-from .packed import Siblings, cache_bytes, narrows, packed_rows, packs, row_parts
+from .packed import Siblings, cache_bytes, packed_rows, packs, row_parts
 from .skeleton import Skeleton
 
 
@@ -24,7 +25,7 @@ def micro_batch(config: Config, skeleton: Skeleton, patches: tuple[int, ...], ac
             patches * len(rows.groups),
             padded=False,
             accumulated=total > sum(rows.groups),
-            tree=rows.tree(not accelerator, narrows(config, skeleton)),
+            tree=rows.tree(not accelerator, narrows(skeleton.model)),
         )
     count = min(total, max(1, config.optimizer.micro_batch_tokens // sizes.max_row_tokens))
     return Shape(

@@ -14,7 +14,6 @@ import torch
 from torch import Tensor
 
 from ..config import Config
-from ..model import last_layer
 from ..model.forward import has_mrope
 from ..model.layout import takes_layouts
 from ..model.narrowed import Narrowed, narrowed
@@ -125,11 +124,6 @@ def packs(config: Config, skeleton: Skeleton, accelerator: bool) -> bool:
     """Whether micro-batches are packed rows, as `model.states.packs` will say of the model itself."""
     asked = config.engine.sharing
     return (asked == "tree" or (asked == "auto" and not accelerator)) and takes_layouts(skeleton.model)
-
-
-def narrows(config: Config, skeleton: Skeleton) -> bool:
-    """Whether the last layer is computed where it is asked for alone, as `model.last_layer` will say of the model."""
-    return config.engine.train == "local" and last_layer.narrows(skeleton.model)
 
 
 def row_parts(config: Config, skeleton: Skeleton, patches: Sequence[int]) -> tuple[int, int]:

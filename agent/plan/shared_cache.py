@@ -9,12 +9,13 @@ from torch import Tensor
 
 from ..config import Config
 from ..model.forward import has_mrope
+from ..model.last_layer import narrows
 from ..model.layout import no_mask, takes_layouts
 from ..rollout.hf_own import ROOM
 from .blocks import Shape, chain
 from .drawing import apart, drawing, empty, prompts_of, rows_of, vocabulary
 from .live import META, FusedAttention, LiveBytes
-from .packed import Siblings, cache_bytes, narrows, row_parts
+from .packed import Siblings, cache_bytes, row_parts
 from .skeleton import Skeleton
 from .timeline import most
 
@@ -38,7 +39,7 @@ def _prefill(config: Config, skeleton: Skeleton, patches: tuple[int, ...], accel
     """All distinct prompts that may be open, in one packed forward pass."""
     sizes, prompts = config.rollout, prompts_of(config)
     tokens = max(1, sizes.max_row_tokens - sizes.max_turn_tokens)
-    tree = Siblings(tokens, 0, (0,) * prompts).tree(not accelerator, narrows(config, skeleton))
+    tree = Siblings(tokens, 0, (0,) * prompts).tree(not accelerator, narrows(skeleton.model))
     with torch.no_grad():
         shape = Shape(1, prompts * tokens, 0, patches * prompts, padded=False, tree=tree)
         blocks = chain(skeleton, shape, None)

@@ -3,7 +3,8 @@
     torchrun --nproc-per-node 2 tests/agent/engine/sharded_run.py FOLDER NAME '{"engine": {"train": "fsdp2"}, ...}'
 
 A "crash" among the areas is the number of environment steps after which process 1 kills itself. "passes" among them:
-each process writes the tokens of its passes, for every look and update a line, to `passes.RANK.jsonl` beside the run.
+the last layer is spared every token that it can be, and each process writes beside the run the tokens of its passes, a
+line for every look and update, to `passes.RANK.jsonl`, and to `keys.RANK.jsonl` of how many the last layer made keys.
 """
 
 import json
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch.distributed.fsdp import FSDPModule
 
 import agent.run
 
@@ -25,6 +27,7 @@ from agent.config_engine import ShardingConfig, VllmConfig  # noqa: E402
 from agent.config_model import LoraConfig  # noqa: E402
 from agent.engine.fsdp2 import ShardedEngine  # noqa: E402
 from agent.errors import AgentError  # noqa: E402
+from agent.model import last_layer, narrowed  # noqa: E402
 from agent.run import run  # noqa: E402
 from tests.agent.run_fixtures import Hooks, quiet, small_config  # noqa: E402
 
@@ -60,10 +63,24 @@ def write_passes(file: Path) -> None:
     ShardedEngine.passes = passes  # type: ignore[method-assign, assignment]
 
 
+def write_keys(file: Path) -> None:
+    """From now on, of every pass of this process's models in shards whose last layer is narrowed."""
+    plain, narrowed.LEAST = last_layer._keys_and_values, 1
+
+    def keys_and_values(layer: Any, states: torch.Tensor, options: Any) -> tuple[torch.Tensor, torch.Tensor]:
+        if isinstance(layer, FSDPModule):
+            with file.open("a") as out:
+                out.write(json.dumps(states.shape[1]) + "\n")
+        return plain(layer, states, options)
+
+    last_layer._keys_and_values = keys_and_values
+
+
 def main(folder: str, name: str, areas: dict[str, Any]) -> int:
     crash = areas.pop("crash", 0)
     if areas.pop("passes", False):
         write_passes(Path(folder) / f"passes.{os.environ['RANK']}.jsonl")
+        write_keys(Path(folder) / f"keys.{os.environ['RANK']}.jsonl")
     config = small_config(Path(folder), name, **read(areas))
     if crash and os.environ.get("RANK") == "1":
         Hooks.set(lambda count: os.kill(os.getpid(), signal.SIGKILL) if count == crash else None)

@@ -118,6 +118,12 @@ def test_a_process_with_fewer_rows_parts_them_into_as_many_passes_as_the_other_m
         assert abs(many[0] - many[1]) < min(few)
 
 
+def test_the_last_layer_is_spared_tokens_in_shards_too(two: Path) -> None:
+    for rank in (0, 1):
+        counts = list(map(json.loads, (two.parent / f"keys.{rank}.jsonl").read_text().splitlines()))
+        assert len(counts) >= 2 * 10 and min(counts) > 0  # two passes an update, and those that look
+
+
 def test_what_waits_in_host_memory_is_trained_the_same(model: Path, one: Path, tmp_path: Path) -> None:
     engine = SHARDS | {"fsdp2": {"offload": True}, "offload": "all"}
     assert_same(played(tmp_path, "run", areas_of(model, engine, PPO, LONG), processes=2), one)
@@ -167,7 +173,7 @@ def test_what_one_engine_saved_another_continues(model: Path, one: Path, tmp_pat
 def test_a_process_that_is_killed_ends_the_run_and_the_same_command_continues_bit_for_bit(
     model: Path, two: Path, tmp_path: Path
 ) -> None:
-    areas = areas_of(model, SHARDS, PPO, LONG)
+    areas = areas_of(model, SHARDS, PPO, LONG) | {"passes": True}  # as the run that was not killed
     folder = cut(two, tmp_path / "run", 7)
     # What is left of a process that was killed while it wrote is no checkpoint.
     shutil.copytree(two / "checkpoints" / "step_8", folder / "checkpoints" / ".partial_step_8")

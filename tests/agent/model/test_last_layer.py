@@ -14,7 +14,7 @@ from torch import Tensor
 import agent.model.last_layer as module
 from agent.engine.batching import Batch
 from agent.model import states
-from agent.model.forward import Placement, hidden_states
+from agent.model.forward import hidden_states
 from agent.model.last_layer import narrows
 from agent.model.layout import takes_layouts
 from agent.model.load import VLM, load_vlm
@@ -137,9 +137,6 @@ def test_models_that_do_more_than_run_their_layers_are_left_alone(
     model = deepcopy(one_vlm.model)
     for name in model.base_model.language_model.layers[-1]._forward_pre_hooks.copy():
         model.base_model.language_model.layers[-1]._forward_pre_hooks.pop(name)
-    model.rllava_placement = Placement(CPU, None, torch.float32)  # type: ignore[assignment,arg-type]
-    assert not narrows(model)
-    model.rllava_placement = None  # type: ignore[assignment]
     count = len(model.base_model.language_model.layers)
     monkeypatch.setattr(model.config.vision_config, "deepstack_visual_indexes", [0] * count, raising=False)
     assert not narrows(model)
