@@ -144,8 +144,8 @@ def pack(
         last = narrowed(ranges, _asked(batch, index, first, _end(pieces)), outside, count, device)
         if last is not None:
             packed = index >= first
-            places = last.places[index[packed] - first]
-            index[packed] = np.where(places < 0, 0, first + places)
+            through = last.places[index[packed] - first]
+            index[packed] = np.where(through < 0, 0, first + through)
     places = {name: place for place, name in enumerate(known)}
     for row, (name, length) in enumerate(zip(names, batch.prompt_length.tolist(), strict=True)):
         if name in places:

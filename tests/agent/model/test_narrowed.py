@@ -12,6 +12,7 @@ from agent.model import narrowed as module
 from agent.model.narrowed import Narrowed, narrowed
 from agent.model.tree import grown
 from agent.model.tree_attention import Above, Sight
+from agent.model.tree_blocks import spans
 
 CPU = torch.device("cpu")
 OUTER = 5
@@ -57,6 +58,10 @@ def test_a_token_sees_its_own_row_up_to_itself_every_key_once(
         made = narrowed(ranges, wanted, outer, OUTER, CPU, every)
     if made is None:
         return
+    # FlexAttention is told the same by the first and the last query that see a key.
+    told_flex = spans(made.sight.pieces, [(each.queries, each.keys) for each in made.sight.above], made.sight.outer)
+    for key, (first, behind) in enumerate(told_flex.T.tolist()):
+        assert [query for query, each in enumerate(looked_at(made.sight)) if each[key]] == list(range(first, behind))
     places = [(piece, range(piece.at, piece.at + len(piece))) for piece in pieces]
     found = named(made)
     assert set(wanted.nonzero()[0]) <= set(made.through.tolist())
