@@ -3,7 +3,7 @@
 Every layer but the last must run all tokens, since the next one sees them. Of the last one a token that is only looked
 at needs to give its key and value: nobody asks for what it becomes there. Those are all tokens of a prompt but its
 last, and those of what an environment answered. A layout that says which tokens are asked for (`Narrowing`) spares the
-others the last layer's queries, attention and feed-forward part, forwards and backwards. What is left is the same.
+others the last layer's attention and feed-forward part, forwards and backwards. What is left is the same.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from jaxtyping import Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from .layout import Layout
@@ -62,6 +62,9 @@ def narrows(model: PreTrainedModel) -> bool:
     if len(features) >= len(language.layers):
         return False
     layer = language.layers[-1]
+    # A token that goes through and is seen too has its key made twice, which must be the same.
+    if any(isinstance(module, nn.Dropout) and module.p > 0 for module in layer.modules()):
+        return False
     if _narrow not in layer._forward_pre_hooks.values():
         layer.register_forward_pre_hook(_narrow, with_kwargs=True)
     return True
@@ -118,7 +121,7 @@ class _KeysAndValues:
 
 def _keys_and_values(layer: Any, states: Tensor, options: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
     try:
-        # Not called as a module: its hooks are for the pass that this one is part of.
+        # Not called as a module: its hooks are for the pass that this one is part of. Queries are made, and dropped.
         layer.forward(states, **{**options, "layout": _KeysAndValues()})
     except _Found as found:
         return found.keys, found.values

@@ -55,8 +55,13 @@ def narrowed(
         return None
     before = np.concatenate([[0], np.cumsum(wanted)]).tolist()
     whole = [not every and bool(wanted[start:stop].all()) for start, stop, _ in pieces]
-    looked_at = [range(start, stop) for (start, stop, _), all_of_it in zip(pieces, whole, strict=True) if not all_of_it]
-    at, own = outer, outer + sum(map(len, looked_at))
+    looked_at = []
+    for (start, stop, end), all_of_it in zip(pieces, whole, strict=True):
+        if not all_of_it:
+            # Behind the last piece of a row nobody looks at what its last run holds.
+            leaf = end == stop and not every
+            looked_at.append(range(start, start + _runs(wanted[start:stop])[-1][0] if leaf else stop))
+    at, own, parts = outer, outer + sum(map(len, looked_at)), iter(looked_at)
     runs: list[tuple[int, int]] = []
     found = [Above((before[each.queries[0]], before[each.queries[1]]), each.keys) for each in above]
     for (start, stop, end), all_of_it in zip(pieces, whole, strict=True):
@@ -69,7 +74,7 @@ def narrowed(
                 runs.append(queries)
                 if first:
                     found.append(Above(queries, (at, at + first)))
-            keys = (at, at + stop - start)
+            keys = (at, at + len(next(parts)))
             at = keys[1]
         found.append(Above((before[stop], before[end]), keys))
     seen = sight(runs, [each for each in found if each.queries[0] < each.queries[1]], own, device)

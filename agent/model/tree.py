@@ -63,7 +63,7 @@ class Packed:
         input_ids, position_ids: Of the packed tokens.
         images: One for each run of placeholders among them.
         index: Where each token of the rows has its hidden state: first come those of `outer`, then the packed ones, or
-            those of them that go through the last layer; 0 where there is none.
+            those of them that go through the last layer. 0 at padding; where nobody asks for a state, behind the last.
         seen: What each packed token sees.
         outer: Prompts that were computed already, if any.
         attention: What computes it, see `tree_attention`.
@@ -143,9 +143,9 @@ def pack(
         ranges = [(piece.at, piece.at + len(piece), piece.end) for piece in pieces]
         last = narrowed(ranges, _asked(batch, index, first, _end(pieces)), outside, count, device)
         if last is not None:
-            packed = index >= first
+            packed = (index >= first) & batch.attention_mask.numpy()
             through = last.places[index[packed] - first]
-            index[packed] = np.where(through < 0, 0, first + through)
+            index[packed] = np.where(through < 0, first + len(last.through), first + through)
     places = {name: place for place, name in enumerate(known)}
     for row, (name, length) in enumerate(zip(names, batch.prompt_length.tolist(), strict=True)):
         if name in places:

@@ -22,8 +22,8 @@ from .attention_parts import part, part_backward
 from .tree_blocks import block_mask, spans
 
 # About the tokens of a segment, into which longer pieces are cut: kernels compute all pairs of a segment's tokens, and
-# of two segments' only what is seen.
-SEGMENT = 128
+# of two segments' only what is seen. Elsewhere than on a CPU more calls cost more.
+SEGMENT, WIDE_SEGMENT = 128, 1024
 # How much of a padded bucket may be padding.
 WASTE = 0.25
 
@@ -99,19 +99,18 @@ def sight(pieces: Iterable[tuple[int, int]], above: Sequence[Above], outer: int,
     pieces = tuple(pieces)
     segments: list[tuple[int, int]] = []
     beyond: list[Above] = []
+    usual = SEGMENT if device.type == "cpu" else WIDE_SEGMENT
     for start, stop in pieces:
-        count = max(1, round((stop - start) / SEGMENT))
+        count = max(1, round((stop - start) / usual))
         cuts = [start + (stop - start) * cut // count for cut in range(count + 1)]
         segments += pairwise(cuts)
         beyond += [Above(segment, (outer + start, outer + segment[0])) for segment in pairwise(cuts[1:])]
-    buckets, bucket = [], list[tuple[int, int]]()
+    buckets, bucket, tokens = [], list[tuple[int, int]](), 0
     for segment in sorted(segments, key=lambda segment: segment[0] - segment[1]):
-        if bucket:
-            longest = bucket[0][1] - bucket[0][0]
-            tokens = sum(stop - start for start, stop in [*bucket, segment])
-            if tokens < (1 - WASTE) * longest * (len(bucket) + 1):
-                buckets.append(_bucket(bucket, device))
-                bucket = []
+        tokens += segment[1] - segment[0]
+        if bucket and tokens < (1 - WASTE) * (bucket[0][1] - bucket[0][0]) * (len(bucket) + 1):
+            buckets.append(_bucket(bucket, device))
+            bucket, tokens = [], segment[1] - segment[0]
         bucket.append(segment)
     if bucket:
         buckets.append(_bucket(bucket, device))
@@ -174,7 +173,9 @@ class _TreeAttention(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
         query, key, value, found, total = ctx.saved_tensors
         seen, scale, outer, given = ctx.seen, ctx.scale, ctx.seen.outer, gradients[0]
-        to_query, to_key, to_value = _by_token(query), _by_token(key), _by_token(value)
+        # Many parts are added to one key's gradient, so half precision comes last.
+        exact = torch.promote_types(query.dtype, torch.float32)
+        to_query, to_key, to_value = (_by_token(each, exact) for each in (query, key, value))
         to_key[:, :, :outer], to_value[:, :, :outer] = 0, 0
 
         # Each token attends to itself in one segment: what that gives is written, what others give is added.
@@ -210,7 +211,7 @@ class _TreeAttention(torch.autograd.Function):
             to_query[:, :, rows] += more[0]
             to_key[:, :, keys] += more[1]
             to_value[:, :, keys] += more[2]
-        return to_query, to_key, to_value, None, None
+        return to_query.to(query.dtype), to_key.to(key.dtype), to_value.to(value.dtype), None, None
 
 
 def _by_token(like: Tensor, dtype: torch.dtype | None = None) -> Tensor:

@@ -72,7 +72,7 @@ class Siblings:
 
     def tree(self, kernel: bool, narrow: bool) -> Tree:
         """The packed row: each prompt, and behind it what follows it. narrow: Of a prompt only the last token goes
-        through the last layer; where nothing follows, the prompt's keys are kept."""
+        through the last layer."""
         pieces: list[tuple[int, int, int]] = []
         above, at = [], 0
         wanted = np.ones(self.tokens, dtype=bool)
@@ -85,7 +85,7 @@ class Siblings:
                 pieces[-1 - rows] = (ends[0], ends[1], ends[-1])
                 above.append(Above((ends[1], ends[-1]), (ends[0], ends[1])))
             at = ends[-1]
-        last = narrowed(pieces, wanted, (), 0, CPU, every=not sum(self.groups)) if narrow else None
+        last = narrowed(pieces, wanted, (), 0, CPU) if narrow else None
         if last is not None:
             last = replace(last, through=last.through.to(META), seen=last.seen.to(META), sight=_bare(last.sight))
         seen = sight([(start, stop) for start, stop, _ in pieces], above, 0, CPU)

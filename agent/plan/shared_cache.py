@@ -36,7 +36,8 @@ def shared_moments(
 
 
 def _prefill(config: Config, skeleton: Skeleton, patches: tuple[int, ...], accelerator: bool) -> dict[str, int]:
-    """All distinct prompts that may be open, in one packed forward pass."""
+    """All distinct prompts that may be open, in one packed forward pass. Their pictures count as encoded at once, which
+    is an upper bound on a CPU."""
     sizes, prompts = config.rollout, prompts_of(config)
     tokens = max(1, sizes.max_row_tokens - sizes.max_turn_tokens)
     tree = Siblings(tokens, 0, (0,) * prompts).tree(not accelerator, narrows(skeleton.model))

@@ -37,7 +37,7 @@ class Actor:
         return 0.0 * next_token_logits(self.model, hidden).float().sum()
 
     def states(self, batch: Batch, kept: KeptPrompts | None = None) -> States:
-        """Last hidden states, valid from the last token of each row's prompt on; what rows share is run once. kept:
+        """Last hidden states, where an action is chosen and at the end of each row; what rows share is run once. kept:
         Prompts that were run with these weights already."""
         return batch_states(self.model, batch, kept)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -88,7 +89,14 @@ def test_so_they_are_by_a_tower_that_is_told_no_sizes(
     renderer = Renderer(vlm.processor)
     row = Row((renderer.prompt("How many?", [picture(60, 90, number) for number in range(3)]),))
     batch = make_batch([row], [0], [0.0], renderer.pixels, vlm.processor.merge)
-    found = []
+    found, calls = [], []
+    original = vlm.model.base_model.get_image_features
+
+    def features(pixels: torch.Tensor, **options: Any) -> Any:
+        calls.append(len(pixels))
+        return original(pixels, **options)
+
+    monkeypatch.setattr(vlm.model.base_model, "get_image_features", features)
     for lot in (agent.model.forward.LOT, 1):
         monkeypatch.setattr(agent.model.forward, "LOT", lot)
         with torch.no_grad():
@@ -96,3 +104,4 @@ def test_so_they_are_by_a_tower_that_is_told_no_sizes(
                 hidden_states(vlm.model, batch.input_ids, batch.attention_mask, batch.position_ids, batch.images)
             )
     torch.testing.assert_close(found[1], found[0], rtol=0, atol=2e-5)
+    assert calls == [3, 1, 1, 1]

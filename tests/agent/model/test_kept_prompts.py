@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from agent.engine.batching import Batch, make_batch
-from agent.model import states
+from agent.model import states, tree
 from agent.model.kept_prompts import KeptPrompts
 from agent.model.layout import takes_layouts
 from agent.model.load import VLM
@@ -32,7 +32,7 @@ def rows_of(renderer: Renderer, picture: Picture) -> list[Row]:
         for prompt in prompts:
             row = Row((prompt, Segment("action", tuple(rng.integers(0, 200, 3 + 2 * sibling).tolist()), 0)))
             if sibling == 1:
-                row = row.append(renderer.observation("Look again.", (picture(30, 40, 4),), 1, True))
+                row = row.append(renderer.observation("Look again. " * 9, (picture(30, 40, 4),), 1, True))
                 row = row.append(Segment("action", tuple(rng.integers(0, 200, 4).tolist()), 1))
             rows.append(row)
     return rows
@@ -150,3 +150,13 @@ def test_a_prompt_that_was_run_twice_is_kept_once() -> None:
     for _ in range(2):
         kept.keep([(b"same", ())], a_pass([4]))
     assert len(kept) == 1
+
+
+def test_what_an_environment_answered_is_spared_the_last_layer_behind_kept_prompts_too(
+    one_vlm: VLM, one_renderer: Renderer, picture: Picture
+) -> None:
+    batch = batch_of(one_renderer, rows_of(one_renderer, picture))
+    outer = kept_of(one_vlm, batch, [[0, 1, 2]]).outer(batch.prompts())
+    packed = tree.pack(batch, one_vlm.model.config.image_token_id, torch.device("cpu"), outer, narrow=True)
+    assert packed.outer is not None and packed.last is not None
+    assert len(packed.last.through) < packed.input_ids.numel()

@@ -166,3 +166,25 @@ def test_another_token_is_a_difference(one_vlm: VLM, one_renderer: Renderer, pic
     with torch.no_grad():
         flat = hidden_states(one_vlm.model, wrong.input_ids, None, wrong.position_ids, wrong.images, layout=wrong)[0]
     assert (flat[wrong.index[batch.predicting]] - expected).abs().max() > 1e-3
+
+
+def test_a_layer_that_leaves_things_out_by_chance_is_left_alone(one_vlm: VLM) -> None:
+    model = deepcopy(one_vlm.model)
+    layer = model.base_model.language_model.layers[-1]
+    layer.dropout = torch.nn.Dropout(0.0)
+    assert narrows(model)
+    layer.dropout = torch.nn.Dropout(0.1)
+    assert not narrows(model)
+
+
+def test_a_state_that_nobody_asked_for_is_no_other_tokens(
+    one_vlm: VLM, one_renderer: Renderer, picture: Picture
+) -> None:
+    batch = siblings(one_renderer, picture)
+    with torch.no_grad():
+        found = states.batch_states(one_vlm.model, batch)
+    row = int(batch.prompt_length.argmax())
+    other = torch.zeros_like(batch.action_mask)
+    other[row, batch.prompt_length[row] - 2] = True
+    with pytest.raises(IndexError):
+        found.at(other)

@@ -89,6 +89,22 @@ def test_bfloat16_is_as_near_as_one_softmax_in_bfloat16(kernel: str) -> None:
     assert (found - exact).abs().max() <= 1.5 * (expected - exact).abs().max()
 
 
+def test_gradients_in_half_precision_are_as_near_in_many_segments_as_in_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    query, key, value, upward = (torch.randn(1, 2, 512, 16) for _ in range(4))
+
+    def gradients(dtype: torch.dtype, segment: int) -> tuple[Tensor, ...]:
+        monkeypatch.setattr(module, "SEGMENT", segment)
+        inputs = [each.to(torch.bfloat16).to(dtype).requires_grad_() for each in (query, key, value)]
+        found = tree_attention(*inputs, sight([(0, 512)], (), 0, CPU), SCALE)
+        return torch.autograd.grad(found, inputs, upward.to(torch.bfloat16).to(dtype))
+
+    exact, one, many = gradients(torch.float64, 512), gradients(torch.bfloat16, 512), gradients(torch.bfloat16, 8)
+    for name, *found in zip(("query", "key", "value"), exact, one, many, strict=True):
+        apart = [float((each.double() - found[0]).norm() / found[0].norm()) for each in found[1:]]
+        assert apart[1] <= 1.5 * apart[0], (name, apart)
+
+
 def test_huge_scores_of_one_set_do_not_drown_in_another() -> None:
     inputs = tensors(torch.float64)
     with torch.no_grad():
