@@ -92,7 +92,9 @@ def test_what_an_environment_answered_is_left_out_between_two_turns() -> None:
 def test_a_few_tokens_are_not_worth_it() -> None:
     wanted = np.ones(100, dtype=bool)
     wanted[10 : 10 + module.LEAST - 1] = False
+    given = wanted.copy()
     assert narrowed([(0, 100, 100)], wanted, (), 0, CPU) is None
+    assert (wanted == given).all()  # it is the caller's
     wanted[10 : 10 + module.LEAST] = False
     assert narrowed([(0, 100, 100)], wanted, (), 0, CPU) is not None
 
