@@ -5,15 +5,25 @@ function typing(target) {
   return target.matches('input:not([type=radio]):not([type=checkbox]), select, textarea');
 }
 
-function follow(label) {
-  const link = document.querySelector(`a[aria-label="${label}"]`);
-  if (link) link.click();
+// What follows asks the address where the reader is and not the links that are drawn: a trajectory takes a while to be
+// unpacked, and the next key may come before.
+function walk(step) {
+  const state = readState();
+  const entry = byId.get(state.id);
+  if (!entry) return;
+  const list = chosen(state);
+  const to = list[list.indexOf(entry) + step];
+  if (to) go({ id: to.id });
+}
+
+function siblings() {
+  const entry = byId.get(readState().id);
+  if (entry && groups.get(entry.group).length > 1) go({ view: 'group' });
 }
 
 function cycle() {
-  const all = [...document.querySelectorAll('input[name=show]')];
-  const at = all.findIndex((input) => input.checked);
-  if (all.length) go({ show: all[(at + 1) % all.length].value }, true);
+  const names = [...document.querySelectorAll('input[name=show]')].map((input) => input.value);
+  if (names.length) go({ show: names[(names.indexOf(showOf(readState(), names)) + 1) % names.length] }, true);
 }
 
 const KEYS = {
@@ -23,10 +33,8 @@ const KEYS = {
     Enter: () => { if (marked && document.activeElement === document.body) go({ view: 'trajectory', id: marked }); },
   },
   trajectory: {
-    j: () => follow('Next trajectory'), ArrowRight: () => follow('Next trajectory'),
-    k: () => follow('Previous trajectory'), ArrowLeft: () => follow('Previous trajectory'),
-    s: () => { const link = document.querySelector('[data-siblings]'); if (link) link.click(); },
-    c: cycle, n: () => { const box = document.querySelector('[data-numbers]'); if (box) box.click(); },
+    j: () => walk(1), ArrowRight: () => walk(1), k: () => walk(-1), ArrowLeft: () => walk(-1),
+    s: siblings, c: cycle, n: () => { const box = document.querySelector('[data-numbers]'); if (box) box.click(); },
     Escape: () => go({ view: 'trajectories', id: '' }),
   },
   group: { c: cycle, n: () => { const box = document.querySelector('[data-numbers]'); if (box) box.click(); }, Escape: () => go({ view: 'trajectory' }) },

@@ -144,15 +144,47 @@ def test_the_keyboard_walks_the_table_opens_a_row_and_comes_back_to_it(open_page
     assert tab.tab.evaluate("document.activeElement.dataset.id") == "after_greedy.3"
 
 
+def at_once(tab: Tab, *keys: str) -> None:
+    """Presses keys before the page can draw what the first of them asks for."""
+    tab.tab.evaluate(
+        """keys => {
+            delete document.documentElement.dataset.ready;
+            for (const key of keys)
+                document.activeElement.dispatchEvent(new KeyboardEvent('keydown', { key, bubbles: true }));
+        }""",
+        list(keys),
+    )
+
+
 def test_keys_that_follow_each_other_at_once_are_all_heard(open_page: Open) -> None:
     tab = open_page()
-    at_once = (
-        "for (const key of ['t', 'j', 'j']) "
-        "document.activeElement.dispatchEvent(new KeyboardEvent('keydown', { key, bubbles: true }))"
-    )
-    tab.tab.evaluate(at_once)
+    at_once(tab, "t", "j", "j")
     tab.wait("trajectories")
     assert tab.tab.evaluate("document.activeElement.dataset.id") == "after_greedy.2"
+
+
+def test_keys_walk_through_trajectories_that_are_not_drawn_yet(open_page: Open) -> None:
+    tab = open_page("view=trajectory&id=after_greedy.1")
+    at_once(tab, "j", "ArrowRight", "j", "k", "ArrowLeft", "j")
+    tab.wait("trajectory")
+    assert tab.at() == "#view=trajectory&id=after_greedy.3"
+    assert tab.texts("[aria-label='Previous trajectory']") == ["‹"] and "3 of 14" in tab.text()
+
+
+def test_siblings_are_those_of_the_trajectory_one_has_walked_to(open_page: Open) -> None:
+    tab = open_page(ONE)
+    at_once(tab, "j", "s")
+    tab.wait("group")
+    assert tab.at() == "#view=group&id=step_000001.2"
+
+
+def test_colours_that_are_asked_for_at_once_are_all_passed(open_page: Open) -> None:
+    tab = open_page(ONE)
+    names = [each.input_value() for each in tab.tab.locator("input[name=show]").all()]
+    at_once(tab, "c", "c")
+    tab.wait("trajectory")
+    there = names.index("logprob")
+    assert f"show={names[(there + 2) % len(names)]}" in tab.at() and len(names) > 2
 
 
 def test_the_question_mark_explains_the_keys_and_escape_closes_it(open_page: Open) -> None:
