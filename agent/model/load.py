@@ -20,8 +20,10 @@ from .activations import keep_less
 from .connector import ComposedForConditionalGeneration
 from .llava import LlavaProcessor, check_attention
 from .lora import save_merged
+from .norms import lean_norms
 from .patches import embed_by_products
 from .processor import Processor, read_json
+from .vision_pieces import join_pieces
 
 transformers_logging.disable_progress_bar()  # the run has a bar of its own
 
@@ -88,6 +90,8 @@ def refine(model: PreTrainedModel) -> None:
     """Let a model of transformers' compute the same in less time and memory."""
     embed_by_products(model)
     keep_less(model)
+    lean_norms(model)
+    join_pieces(model)
 
 
 def load_processor(folder: Path) -> Processor:

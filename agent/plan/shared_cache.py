@@ -11,6 +11,7 @@ from ..config import Config
 from ..model.forward import has_mrope
 from ..model.last_layer import narrows
 from ..model.layout import no_mask, takes_layouts
+from ..model.rotations import most_steps
 from ..rollout.hf_own import ROOM
 from .blocks import Shape, chain
 from .drawing import apart, drawing, empty, prompts_of, rows_of, vocabulary
@@ -55,9 +56,11 @@ def _decode(config: Config, skeleton: Skeleton, patches: tuple[int, ...]) -> lis
     room, before = _room(own)
     shared, written = cache_bytes(skeleton, prompts * prompt) + prompts * one, cache_bytes(skeleton, rows * room)
     layers = len(skeleton.model.model.language_model.layers)
+    turned, turning = _rotations(skeleton, rows)
     moments = [
-        {"key-value cache": shared + written, "logits": drawing(config, skeleton, rows)},
-        {"key-value cache": shared + written + _one_token(skeleton, rows), "logits": rows * one},
+        {"key-value cache": shared + written + turned, "logits": drawing(config, skeleton, rows)},
+        {"key-value cache": shared + written + turned + _one_token(skeleton, rows), "logits": rows * one},
+        {"key-value cache": shared + written + turning, "logits": rows * one},
         # The last buffer of all has grown, and the old one is still there.
         {"key-value cache": shared + written + cache_bytes(skeleton, rows * before) // (2 * layers)},
     ]
@@ -81,6 +84,18 @@ class _Nothing:
 
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
         return torch.empty_like(query).transpose(1, 2)
+
+
+def _rotations(skeleton: Skeleton, rows: int) -> tuple[int, int]:
+    """Those of several steps of all rows: what they need while they wait, and while the next ones are made."""
+    model: Any = skeleton.model
+    steps, like = most_steps(rows), empty(1, dtype=model.dtype)
+    with torch.no_grad(), LiveBytes() as live:
+        made = model.model.language_model.rotary_emb(
+            like, empty(3, rows, steps) if has_mrope(model) else empty(rows, steps)
+        )
+        held = sum(each.nbytes for each in made)
+    return held, held + live.peak
 
 
 def _one_token(skeleton: Skeleton, rows: int) -> int:

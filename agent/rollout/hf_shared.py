@@ -22,6 +22,7 @@ from ..model.last_layer import narrows
 from ..model.narrowed import LEAST
 from ..model.next_states import next_states
 from ..model.prompt_pass import PromptTokens
+from ..model.rotations import Rotations
 from .hf_chunk import Chunk
 from .hf_own import Lot, Own
 from .hf_seats import Seating
@@ -53,6 +54,7 @@ class SharedStore:
         self.rows: list[Trunk] = []
         self.own = Own()
         self.seating = Seating()
+        self.rotations = Rotations()
         self._known: WeakValueDictionary[Key, Trunk] = WeakValueDictionary()
 
     def join(self, pieces: Sequence[Piece], index: Sequence[int]) -> Tensor:
@@ -62,6 +64,7 @@ class SharedStore:
         more = [0 if piece.past is None else len(piece.token_ids) for piece in pieces]
         # Rows with something to run lie together at the end.
         assert [more[place] > 0 for place in index] == sorted(more[place] > 0 for place in index)
+        self.rotations.forget()
         first = len(self.rows)
         self.rows += [starts[place].trunk for place in index]
         self.own.join([starts[place].own for place in index], [more[place] for place in index], starts[0].trunk.keys)
@@ -78,11 +81,12 @@ class SharedStore:
 
     def step(self, token_ids: Tensor, positions: Tensor) -> Tensor:
         self.own.make_room()
-        states = next_states(self.model, token_ids, positions, Step(self))
+        states = next_states(self.model, token_ids, positions, Step(self), self.rotations)
         self.own.grown()
         return next_token_logits(self.model, states)
 
     def keep(self, places: Sequence[int]) -> None:
+        self.rotations.forget()
         self.rows = [self.rows[place] for place in places]
         if not self.rows:
             self.own = Own()

@@ -11,6 +11,7 @@ from agent.model.forward import hidden_states
 from agent.model.layout import takes_layouts
 from agent.model.load import VLM, load_vlm
 from agent.model.next_states import next_states
+from agent.model.rotations import Rotations
 from tests.agent.checkpoints import write_composed
 
 TOKENS, POSITIONS = torch.tensor([5, 9, 7]), torch.tensor([4, 40, 11])
@@ -31,7 +32,7 @@ def both(vlm: VLM) -> tuple[Tensor, Tensor, int]:
     asked: list[int] = []
     hook = vlm.model.base_model.language_model.register_forward_hook(lambda *_: asked.append(1))
     with torch.inference_mode():
-        found = next_states(vlm.model, TOKENS, POSITIONS, Alone())
+        found = next_states(vlm.model, TOKENS, POSITIONS, Alone(), Rotations())
         count = len(asked)
         whole = hidden_states(
             vlm.model, TOKENS[:, None], None, POSITIONS[None, :, None].expand(3, -1, 1), [], layout=Alone()
@@ -59,5 +60,5 @@ def test_a_language_model_of_another_kind_is_asked_as_a_whole(vlm: VLM, monkeypa
 def test_positions_matter(vlm: VLM) -> None:
     takes_layouts(vlm.model)
     with torch.inference_mode():
-        one, other = (next_states(vlm.model, TOKENS, POSITIONS + by, Alone()) for by in (0, 1))
+        one, other = (next_states(vlm.model, TOKENS, POSITIONS + by, Alone(), Rotations()) for by in (0, 1))
     assert not torch.allclose(one, other)

@@ -154,17 +154,17 @@ def requests_of(renderer: Renderer, count: int, limit: Callable[[int], int], **s
 
 
 def test_a_step_is_one_forward_pass_whenever_the_rows_joined(one_vlm: VLM, one_renderer: Renderer, store: str) -> None:
-    shapes: list[tuple[int, ...]] = []
-    first = one_vlm.model.base_model.language_model.layers[0]
-    hook = first.register_forward_pre_hook(lambda module, args: shapes.append(tuple(args[0].shape[:2])))
+    tokens: list[int] = []
+    first = one_vlm.model.base_model.language_model.layers[0].mlp.gate_proj
+    hook = first.register_forward_pre_hook(lambda module, args: tokens.append(args[0].shape[:-1].numel()))
     engine = engine_of(one_vlm, store)
     for request in requests_of(one_renderer, 5, lambda k: 20):
         engine.submit(request)
         engine.poll(0)
-    shapes.clear()
+    tokens.clear()
     engine.poll(0)
     hook.remove()
-    assert shapes == [(5, 1)]
+    assert tokens == [5]
 
 
 def test_rows_that_have_finished_are_not_computed_any_more(one_vlm: VLM, one_renderer: Renderer, store: str) -> None:
