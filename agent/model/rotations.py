@@ -46,13 +46,11 @@ class Rotations:
             axes: Of a position; all are alike. 0: positions have one and no dimension for it.
         """
         if self._place == self._steps:
+            self._steps = min(most_steps(len(positions)), max(1, 2 * self._steps))
             # Rotations that depend on the farthest position of a pass must not be told of later ones.
             kind = getattr(rotary, "rope_type", "default")
-            self._steps = (
-                1
-                if "dynamic" in kind or kind == "longrope"
-                else min(most_steps(len(positions)), max(1, 2 * self._steps))
-            )
+            if "dynamic" in kind or kind == "longrope":
+                self._steps = 1
             ahead = positions[:, None] + torch.arange(self._steps, device=positions.device)
             self._found, self._place = rotary(like, ahead.expand(axes, -1, -1) if axes else ahead), 0
         place = self._place

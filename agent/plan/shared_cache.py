@@ -88,22 +88,24 @@ class _Nothing:
 
 def _rotations(skeleton: Skeleton, rows: int) -> tuple[int, int]:
     """Those of several steps of all rows: what they need while they wait, and while the next ones are made."""
-    model: Any = skeleton.model
-    steps, like = most_steps(rows), empty(1, dtype=model.dtype)
     with torch.no_grad(), LiveBytes() as live:
-        made = model.model.language_model.rotary_emb(
-            like, empty(3, rows, steps) if has_mrope(model) else empty(rows, steps)
-        )
-        held = sum(each.nbytes for each in made)
+        held = sum(each.nbytes for each in _turned(skeleton, rows, most_steps(rows)))
     return held, held + live.peak
+
+
+def _turned(skeleton: Skeleton, rows: int, steps: int) -> tuple[Tensor, Tensor]:
+    """Cosines and sines."""
+    model: Any = skeleton.model
+    positions = empty(3, rows, steps) if has_mrope(model) else empty(rows, steps)
+    turned: tuple[Tensor, Tensor] = model.model.language_model.rotary_emb(empty(1, dtype=model.dtype), positions)
+    return turned
 
 
 def _one_token(skeleton: Skeleton, rows: int) -> int:
     """The most that one layer needs to run a token of each row."""
     model: Any = skeleton.model
-    text = model.model.language_model
+    text, turned = model.model.language_model, _turned(skeleton, rows, 1)
     states = empty(rows, 1, model.config.get_text_config().hidden_size, dtype=model.dtype)
-    turned = text.rotary_emb(states, empty(3, rows, 1) if has_mrope(model) else empty(rows, 1))
     text.eval()  # gradient checkpointing is for training
     with torch.no_grad(), FusedAttention(), LiveBytes() as live:
         text.layers[0](states, attention_mask=no_mask(META), position_embeddings=turned, layout=_Nothing())

@@ -26,6 +26,11 @@ function cycle() {
   if (names.length) go({ show: names[(names.indexOf(showOf(readState(), names)) + 1) % names.length] }, true);
 }
 
+function numbers() {
+  const box = document.querySelector('[data-numbers]');
+  if (box) box.click();
+}
+
 const KEYS = {
   trajectories: {
     j: () => mark(1), ArrowDown: () => mark(1), k: () => mark(-1), ArrowUp: () => mark(-1),
@@ -34,10 +39,10 @@ const KEYS = {
   },
   trajectory: {
     j: () => walk(1), ArrowRight: () => walk(1), k: () => walk(-1), ArrowLeft: () => walk(-1),
-    s: siblings, c: cycle, n: () => { const box = document.querySelector('[data-numbers]'); if (box) box.click(); },
+    s: siblings, c: cycle, n: numbers,
     Escape: () => go({ view: 'trajectories', id: '' }),
   },
-  group: { c: cycle, n: () => { const box = document.querySelector('[data-numbers]'); if (box) box.click(); }, Escape: () => go({ view: 'trajectory' }) },
+  group: { c: cycle, n: numbers, Escape: () => go({ view: 'trajectory' }) },
   overview: {},
 };
 
